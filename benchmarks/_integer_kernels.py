@@ -14,7 +14,7 @@ from spikeunet.engine.binding import Layer, allowed_kernels
 from spikeunet.engine.binding.kernel_choice import host_kernels
 from spikeunet.engine.kernels.dot import host_dots
 from spikeunet.engine.simulation.bands.layer_run import LayerRun
-from spikeunet.engine.simulation.currents import Inputs, events, plane_products
+from spikeunet.engine.simulation.currents import Inputs, events, part, plane_products
 from spikeunet.engine.simulation.memory.layer_state import LayerState
 from spikeunet.engine.threads import WorkerThreads
 
@@ -90,7 +90,7 @@ def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, n
     state = LayerState(layer)
     planes = ((plane_products, name) for name in ("fill_planes", "find_fours"))
     unpacks = ((events, "decode_rows"), *planes, (events, "decode_quanta"))
-    adds = ((events, "gather_band"), (plane_products, "gather_band"), (plane_products, "dot_band"))
+    adds = ((part, "gather_band"), (part, "gather_in_step"), (plane_products, "dot_band"))
     run = LayerRun(state, [inputs], steps)
     with Clock(*unpacks, *adds) as clock:
         run.run(WorkerThreads(1))

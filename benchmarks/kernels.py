@@ -43,7 +43,7 @@ from spikeunet.engine import Network, load_model, read_picture, simulate
 from spikeunet.engine.binding import Layer, Program, allowed_kernels, build_program
 from spikeunet.engine.memory import aligned_bytes
 from spikeunet.engine.simulation.bands.layer_run import LayerRun
-from spikeunet.engine.simulation.currents import Inputs, events
+from spikeunet.engine.simulation.currents import Inputs, part
 from spikeunet.engine.simulation.memory.layer_state import LayerState
 from spikeunet.engine.simulation.memory.queue_memory import block_bytes, empty_queue
 from spikeunet.engine.threads import WorkerThreads
@@ -81,9 +81,9 @@ def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float
         run.run(WorkerThreads(1))
         whole.append(time.thread_time() - begin)
         run = LayerRun(LayerState(layer), [inputs], steps, events=memory)
-        with Clock((events, "gather_band")) as clock:
+        with Clock((part, "gather_band"), (part, "gather_in_step")) as clock:
             run.run(WorkerThreads(1))
-        kernel.append(clock.seconds["gather_band"])
+        kernel.append(sum(clock.seconds.values()))
     return statistics.median(kernel[1:]), statistics.median(whole[1:])
 
 

@@ -22,7 +22,17 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding import allowed_kernels, build_program
-from spikeunet.engine.kernels import decode, dot_band, finish, fours, gather, planes, pooling, sequence
+from spikeunet.engine.kernels import (
+    decode,
+    dot_band,
+    finish,
+    fours,
+    gather,
+    gather_in_step,
+    planes,
+    pooling,
+    sequence,
+)
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.sources import packed_sources, source_table
 from spikeunet.engine.simulation.bands.bound_program import _shelf
@@ -110,7 +120,8 @@ def test_threads():
 
 def test_no_kernel_is_compiled_for_a_number_of_sources():
     kernels = (
-        decode.decode_rows, dot_band.dot_band, finish.finish_band, gather.gather_band, pooling.pool_planes,
+        decode.decode_rows, dot_band.dot_band, finish.finish_band, gather.gather_band,
+        gather_in_step.gather_in_step, pooling.pool_planes,
         planes.fill_planes, planes.count_zeros_of_planes, fours.find_fours, sequence.count_uneven_sources,
         sequence.run_layers,
     )  # fmt: skip

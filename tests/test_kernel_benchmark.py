@@ -18,7 +18,7 @@ from spikeunet.engine import Conv2d, Input, InputError, MultiThreshold, Network,
 from spikeunet.engine.binding import build_program
 from spikeunet.engine.binding.kernel_choice import host_kernels
 from spikeunet.engine.kernels import dot
-from spikeunet.engine.simulation.currents import events, plane_products
+from spikeunet.engine.simulation.currents import part, plane_products
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # kernels are compiled
 
@@ -61,7 +61,7 @@ def test_masks_say_which_channels_fire(steps):
 @pytest.mark.parametrize(("kind", "kernel"), [(EVENTS, "gather_band"), ("portable", "dot_band")])
 def test_the_way_that_is_asked_for_is_taken(kind, kernel, second_layer):
     inputs, _, _ = inputs_of(second_layer, 1, 0.01)
-    with Clock((events, "gather_band"), (plane_products, "dot_band")) as clock:
+    with Clock((part, "gather_band"), (part, "gather_in_step"), (plane_products, "dot_band")) as clock:
         _, add, sums = integer_kernels.run_layer(integer_kernels.one_kind(second_layer, kind), inputs, 1)
     assert [name for name, seconds in clock.seconds.items() if seconds > 0] == [kernel]
     assert add > 0
@@ -76,10 +76,10 @@ def test_a_way_that_the_processor_does_not_have():
 
 
 def test_clocks_are_taken_away():
-    kernel = events.gather_band
-    with Clock((events, "gather_band")):
-        assert events.gather_band is not kernel
-    assert events.gather_band is kernel
+    kernel = part.gather_band
+    with Clock((part, "gather_band")):
+        assert part.gather_band is not kernel
+    assert part.gather_band is kernel
 
 
 def test_what_is_measured(second_layer):

@@ -44,7 +44,9 @@ np.testing.assert_array_equal(result.readout, golden.readout)
 from spikeunet.engine.kernels.decode import decode_rows
 from spikeunet.engine.kernels.finish import finish_band
 from spikeunet.engine.kernels.gather import gather_band
-code = [text for kernel in (decode_rows, gather_band, finish_band) for text in kernel.inspect_llvm().values()]
+from spikeunet.engine.kernels.gather_in_step import gather_in_step
+kernels = decode_rows, gather_band, gather_in_step, finish_band
+code = [text for kernel in kernels for text in kernel.inspect_llvm().values()]
 assert code
 assert not any("llvm.x86" in each for each in code)
 

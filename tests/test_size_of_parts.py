@@ -12,7 +12,7 @@ MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 60
 """Without its docstring."""
 
-LONGER = {"engine/kernels/gather.py: gather_band", "engine/kernels/gather_dirty.py: gather_dirty"}
+LONGER = {"engine/kernels/gather_dirty.py: gather_dirty"}
 """Loops over phases, channels, rows, pixels and taps, one within the other: a kernel of its own for the inner ones
 would take most of what the outer ones know, and Numba would compile each once more for every kind of arguments."""
 

@@ -42,6 +42,13 @@ class GatherPlan:
     block_width: int
     window: int
 
+    @property
+    def is_in_step(self) -> bool:
+        """Whether a row of outputs is walked in step with one row of inputs, or with neighbouring ones at once."""
+        phases = self.tables.phases
+        alone = bool((phases["end_run"] - phases["first_run"] == 1).all())
+        return alone and self.tables.geometry.divisor == 1 and self.window > 1
+
 
 def _joined(columns: Axis) -> Axis:
     """The phases of a transposed convolution in one, where its taps are neighbours; other axes as they are."""

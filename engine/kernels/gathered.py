@@ -29,7 +29,7 @@ from .quads import (
 )
 from .window_block import empty_block, multiply_add, next_pixel, store_pixel
 
-__all__ = ["add_column", "begin_block", "enter_pixel", "finished_pixel", "put_out"]
+__all__ = ["add_column", "add_events", "begin_block", "enter_pixel", "finished_pixel", "put_out"]
 
 OFFSET = 128
 """By how much the weights of changes are larger than they are, so that they are unsigned bytes."""
@@ -85,7 +85,7 @@ def _add_changes(block, weights, shift, scale, entries, begin, end):
 def _add_fours(block, weights, shift, scale, entries, begin, end):
     integers, keys, fours, stride = weights.integers, entries.keys, entries.fours, entries.stride
     for entry in range(entries.begins[begin], entries.begins[end]):
-        block = add_four(block, integers, shift + keys[entry] * scale, fours, entry, stride)
+        block = add_four(block, integers, shift, scale, keys, fours, entry, stride)
     return block
 
 

@@ -175,17 +175,22 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
 
 
 @intrinsic
-def add_four(typing_context, block, weights, row, fours, entry, stride):
+def add_four(typing_context, block, weights, shift, scale, keys, fours, entry, stride):
     """Block + the products of the levels and weights of four channels that are neighbours, for each of its numbers.
 
-    weights : int32, four bytes each, of these channels; those of an output are at row + pixel * row + channel
+    weights : int32, four bytes each, of these channels; those of an output are at shift + keys[entry] * scale + pixel *
+        row + channel
+    keys : int32
     fours : uint32, four levels each; step t is at entry + t * stride
     """
 
     def generate(context, builder, signature, arguments):
-        sums, weights, row, fours, entry, stride = arguments
-        weights = _data(context, builder, signature.args[1], weights)
-        fours = _data(context, builder, signature.args[3], fours)
+        sums, weights, shift, scale, keys, fours, entry, stride = arguments
+        weights, keys, fours = (
+            _data(context, builder, signature.args[k], array) for k, array in ((1, weights), (4, keys), (5, fours))
+        )
+        key = builder.sext(builder.load(builder.gep(keys, [entry], inbounds=True)), scale.type)
+        row = builder.add(shift, builder.mul(key, scale))
         factors = []
         for _ in range(block.steps):
             factors.append(_splat(builder, builder.load(builder.gep(fours, [entry], inbounds=True)), LANES))
@@ -202,7 +207,7 @@ def add_four(typing_context, block, weights, row, fours, entry, stride):
         return result
 
     number = types.intp
-    return block(block, weights, number, fours, number, number), generate
+    return block(block, weights, number, number, keys, fours, number, number), generate
 
 
 @intrinsic

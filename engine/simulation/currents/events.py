@@ -11,7 +11,6 @@ from ...binding.gather_layer import GatherLayer
 from ...kernels.arguments import BandTable, Constant, Entries, PictureTaps, ScaledIntegers
 from ...kernels.decode import decode_analog_rows, decode_nothing, decode_rows
 from ...kernels.decode_quanta import decode_quanta
-from ...kernels.gather import gather_band
 from ...kernels.picture_rows import gather_picture
 from ...kernels.pooling import fire_currents
 from ...kernels.processor import host_lanes
@@ -19,7 +18,7 @@ from ...kernels.quads import LANES
 from ...kernels.window_block import window_token
 from ...memory import aligned_empty
 from ..memory.worker_memory import Phase, Scratch, WorkerMemory
-from .part import Part, Target, most_inputs
+from .part import Part, Target, gathering, most_inputs
 from .sources import event_sources, plane_sources
 
 
@@ -50,8 +49,9 @@ class EventCurrents(Part):
         return [decode, self._gathered(bands, self.steps, entries, 0, target)]
 
     def _gathered(self, bands: BandTable, steps: int, entries: Entries, line: int, target: Target) -> Phase:
-        connections = self.layer.plan.tables, self.layer.weights
-        return Phase(gather_band, (bands, self.layer.token(steps), connections, entries, line, *target))
+        plan, token = self.layer.plan, self.layer.token(steps)
+        gather = gathering(plan, token, target.touched)
+        return Phase(gather, (bands, token, (plan.tables, self.layer.weights), entries, line, *target))
 
     @property
     def weight_bytes(self) -> int:
@@ -133,7 +133,7 @@ class EventIntegers(EventCurrents):
         target = target.in_units(self.layer, self.steps, len(token.vectors) * LANES, interleaved=True)
         return [
             Phase(decode_quanta, (bands, sources, entries, token.steps, channels)),
-            Phase(gather_band, (bands, token, connections, entries, 0, *target)),
+            Phase(gathering(quads.plan, token, target.touched), (bands, token, connections, entries, 0, *target)),
         ]
 
     @property

@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 from ...binding import Layer
 from ...binding.gather_layer import GatherLayer
 from ...binding.layer import Source
+from ...binding.plan import GatherPlan
 from ...events import EventQueue
 from ...kernels.arguments import BandTable, Constant, IntegerLadder, LadderNeurons
+from ...kernels.gather import gather_band
+from ...kernels.gather_in_step import gather_in_step
+from ...kernels.quads import FourToken, QuadToken
 from ...kernels.tables import Touched, ZeroTables
+from ...kernels.window_block import Token
 from ..memory.layer_state import LayerState
 from ..memory.worker_memory import Phase, WorkerMemory
 
@@ -77,6 +82,11 @@ class Target(NamedTuple):
         if not once or self.constant.stride or ladder is None:
             return self
         return self._replace(neurons=ladder.held(width, interleaved))
+
+
+def gathering(plan: GatherPlan, token: Token | QuadToken | FourToken, touched: Touched) -> Any:
+    """The kernel that gathers by a plan with so many pixels in a window; they give the same numbers."""
+    return gather_in_step if plan.is_in_step and len(token.window) > 1 and touched.line == 0 else gather_band
 
 
 @dataclass(eq=False)

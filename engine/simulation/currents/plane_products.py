@@ -17,12 +17,11 @@ from ...kernels.dot import GROUP, LANES, tile_configuration
 from ...kernels.dot_band import dot_band
 from ...kernels.four_arguments import FourChoice
 from ...kernels.fours import find_fours
-from ...kernels.gather import gather_band
 from ...kernels.planes import count_zeros_of_planes, fill_planes
 from ...kernels.tables import ZeroTables
 from ...kernels.zero_counts import MASK_CHANNELS
 from ..memory.worker_memory import Phase, Scratch, WorkerMemory
-from .part import Part, Target, most_inputs
+from .part import Part, Target, gathering, most_inputs
 from .sources import plane_sources
 
 PERCENT_OF_FOURS = 75
@@ -77,7 +76,7 @@ class PlaneProducts(Part):
         own = own._replace(touched=target.touched._replace(spans=spans))
         return [
             Phase(find_fours, (*spread, entries, choice)),
-            Phase(gather_band, (bands, token, connections, entries, 0, *own)),
+            Phase(gathering(fours.plan, token, own.touched), (bands, token, connections, entries, 0, *own)),
         ]
 
     def _count(self, memory: WorkerMemory, spread: tuple[Any, ...]) -> list[Phase]:
