@@ -1,4 +1,4 @@
-"""Levels straight from sums of integers, for neurons that fire once: the same bits as by way of float32 potentials."""
+"""Levels straight from sums of integers, where no potential is kept: the same bits as by way of float32 potentials."""
 
 from __future__ import annotations
 
@@ -72,27 +72,29 @@ def assert_same(net, picture, kernels, steps=1, threads=1):
 
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("width", [*FEW, *(pytest.param(each, marks=pytest.mark.slow) for each in MANY)])
-def test_same_as_by_way_of_potentials(picture, in_integers, width, kernels):
+@pytest.mark.parametrize("steps", [1, 8, *(pytest.param(each, marks=pytest.mark.slow) for each in (2, 4))])
+def test_same_as_by_way_of_potentials(picture, in_integers, width, kernels, steps):
     net = network(width, ladder(8, initial=2.0**-8), bias=2.0**-6)
-    assert_same(net, picture, kernels)
+    assert_same(net, picture, kernels, steps)
     assert len(in_integers) >= 2
 
 
 @pytest.mark.skipif("vnni" not in KERNELS, reason="this processor has no such instructions")
 @pytest.mark.parametrize("most", [100, -1])
 @pytest.mark.parametrize("width", FEW)
-def test_same_from_four_to_four(monkeypatch, picture, in_integers, width, most):
+@pytest.mark.parametrize("steps", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_same_from_four_to_four(monkeypatch, picture, in_integers, width, most, steps):
     monkeypatch.setattr(plane_products, "PERCENT_OF_FOURS", most)
-    assert_same(network(width, ladder(6, -5), bias=2.0**-6), picture, "vnni", threads=2)
+    assert_same(network(width, ladder(6, -5), bias=2.0**-6), picture, "vnni", steps, threads=2)
     assert in_integers
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("thresholds", range(1, 9))
 def test_any_number_of_thresholds(picture, in_integers, thresholds, kernels):
-    """Small and large thresholds, and potentials at a threshold, above all of them and below 0."""
-    for lowest, initial in ((-6, 0.0), (-3, 2.0**-4), (0, 1.5)):
-        assert_same(network(20, ladder(thresholds, lowest, initial), bias=0.5), picture, kernels)
+    """Small and large thresholds, and potentials at a threshold, above all of them and below 0, which stay there."""
+    for lowest, initial, steps in ((-6, 0.0, 1), (-3, 2.0**-4, 8), (0, 1.5, 8)):
+        assert_same(network(20, ladder(thresholds, lowest, initial), bias=0.5), picture, kernels, steps)
     assert len(in_integers) >= 3
 
 
@@ -138,9 +140,15 @@ def test_others_go_by_way_of_potentials(picture, in_integers, second, bias, kern
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-def test_several_steps_keep_potentials(picture, in_integers, kernels):
-    assert_same(network(20, ladder(8)), picture, kernels, steps=3)
+def test_potentials_that_are_kept(picture, in_integers, kernels):
+    """From one group of steps to the next one; or because they could be rounded, after so many steps."""
+    assert_same(network(20, ladder(8)), picture, kernels, steps=9)
     assert not in_integers
+    assert_same(network(20, ladder(8), bias=32.0), picture, kernels, steps=1)
+    ones = len(in_integers)
+    assert ones >= 2
+    assert_same(network(20, ladder(8), bias=32.0), picture, kernels, steps=8)
+    assert len(in_integers) < 2 * ones
 
 
 def test_order_of_interleaved_sums():

@@ -1,4 +1,4 @@
-"""Neurons that fire once, in integers: bias, initial potential and thresholds in units of the sums of products."""
+"""Neurons in integers: bias, initial potential and thresholds in units of the sums of products."""
 
 from __future__ import annotations
 
@@ -25,16 +25,22 @@ _LARGEST_SHIFT = 30
 
 @dataclass(frozen=True, eq=False)
 class LadderInUnits:
-    """What `IntegerLadder` says, in the order of the channels: addends and shifts, (padded channels,) int32."""
+    """What `IntegerLadder` says, in the order of the channels, (padded channels,) int32 each.
+
+    It is so for `steps` steps at most: of more, a potential could be rounded.
+    """
 
     addends: NDArray[np.int32]
+    biases: NDArray[np.int32]
     shifts: NDArray[np.int32]
     thresholds: int
+    steps: int
 
     def held(self, width: int, interleaved: bool) -> IntegerLadder:
         """For blocks of so many output channels, whose bytes are `interleaved` or not."""
-        addends, shifts = (in_held_order(each, width // LANES, interleaved) for each in (self.addends, self.shifts))
-        return IntegerLadder(addends, shifts, (1 << self.thresholds) - 1, LEVEL_BITS - self.thresholds)
+        numbers = (self.addends, self.biases, self.shifts)
+        addends, biases, shifts = (in_held_order(each, width // LANES, interleaved) for each in numbers)
+        return IntegerLadder(addends, biases, shifts, (1 << self.thresholds) - 1, LEVEL_BITS - self.thresholds)
 
 
 def ladder_in_units(layer: GatherLayer, terms: IntegerTerms) -> LadderInUnits | None:
@@ -46,12 +52,15 @@ def ladder_in_units(layer: GatherLayer, terms: IntegerTerms) -> LadderInUnits | 
     if not quantum:
         return None
     scale, own = terms.scale.astype(np.float64), slice(layer.outgoing[0])
-    addends, shifts = np.full(scale.shape, -1, np.int32), np.zeros(scale.shape, np.int32)
-    before = layer.bias.astype(np.float64) + layer.initial[0][0]
-    units, of_quantum = before[own] / scale[own], np.log2(quantum / scale[own])
-    worst = terms.kernel.largest_sums(most_quanta(layer.sources, terms.quanta))
-    whole = (units == np.rint(units)) & (worst + np.abs(units) <= EXACT)
-    if not (whole & (of_quantum == np.rint(of_quantum)) & (of_quantum >= 0) & (of_quantum <= _LARGEST_SHIFT)).all():
+    bias, initial = (each[own].astype(np.float64) / scale[own] for each in (layer.bias, layer.initial[0][0]))
+    of_quantum = np.log2(quantum / scale[own])
+    whole = [(each == np.rint(each)).all() for each in (bias, initial, of_quantum)]
+    if not (all(whole) and of_quantum.min() >= 0 and of_quantum.max() <= _LARGEST_SHIFT):
         return None
-    addends[own], shifts[own] = units - 1, of_quantum
-    return LadderInUnits(addends, shifts, thresholds)
+    # A potential of a step and the step's current are added up, and at the most nothing has been fired before.
+    current = terms.kernel.largest_sums(most_quanta(layer.sources, terms.quanta)) + np.abs(bias)
+    steps = int(((EXACT - np.abs(initial)) / np.maximum(current, 1)).min())
+    addends, biases, shifts = np.full(scale.shape, -1, np.int32), *np.zeros((2, *scale.shape), np.int32)
+    if steps >= 1:
+        addends[own], biases[own], shifts[own] = bias + initial - 1, bias, of_quantum
+    return LadderInUnits(addends, biases, shifts, thresholds, steps)

@@ -239,13 +239,15 @@ class LadderNeurons(NamedTuple):
 
 
 class IntegerLadder(NamedTuple):
-    """Neurons with thresholds q, 2 q, 4 q, ... that fire once and keep nothing, where a sum's unit divides q.
+    """Neurons with thresholds q, 2 q, 4 q, ... of which nothing is kept afterwards, where a sum's unit divides q.
 
     Parameters
     ----------
     addends : int32
         Bias and initial potential in units of each channel's sums, less one; in the order in which sums are held, see
         `in_held_order`.
+    biases : int32
+        Bias, of all steps but the first, likewise.
     shifts : int32
         Such units in q, as a power of two, likewise.
     most : int
@@ -255,6 +257,7 @@ class IntegerLadder(NamedTuple):
     """
 
     addends: NDArray[np.int32]
+    biases: NDArray[np.int32]
     shifts: NDArray[np.int32]
     most: int
     unused: int

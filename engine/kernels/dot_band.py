@@ -81,11 +81,10 @@ def _put_out_levels(stored, scale, constant, neurons, pixel, channel, target, lo
 
 
 def _put_out_of_integers(stored, scale, constant, neurons, pixel, channel, target, local, padded):
-    token, _, sums, index, _ = stored
-    limits = neurons.most, neurons.unused
-    fire_stored_sums(
-        token.vectors, sums, index, neurons.addends, neurons.shifts, channel, limits, target, local * padded + channel
-    )
+    token, window, sums, index, step_stride = stored
+    numbers, limits = (neurons.addends, neurons.biases, neurons.shifts), (neurons.most, neurons.unused)
+    lengths = token.vectors, window.steps
+    fire_stored_sums(lengths, sums, index, step_stride, numbers, channel, limits, target, local * padded + channel)
 
 
 @compiled_phase

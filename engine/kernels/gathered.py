@@ -180,5 +180,5 @@ def _put_out_levels(block, weights, constant, neurons, pixel, channel, target, l
 
 
 def _put_out_of_integers(block, weights, constant, neurons, pixel, channel, target, local, shape):
-    limits = neurons.most, neurons.unused
-    fire_sums(block, neurons.addends, neurons.shifts, channel, limits, target, local * shape[1] + channel)
+    numbers, limits = (neurons.addends, neurons.biases, neurons.shifts), (neurons.most, neurons.unused)
+    fire_sums(block, numbers, channel, limits, target, local * shape[1] + channel)

@@ -1,4 +1,4 @@
-"""The firing rule in integers, for neurons that fire once and keep nothing: from sums of products to levels.
+"""The firing rule in integers, for neurons of which nothing is kept: from sums of products to levels.
 
 Neurons with thresholds q, 2 q, 4 q, ... and a power of two q emit clip(ceil(v / q) - 1, 0, 2**K - 1) quanta for a
 potential v (see `_Ladder.closed` in firing.py). Where v is a whole number of units of which q has 2**s, that is an
@@ -44,101 +44,134 @@ def in_held_order(values: NDArray[np.int32], vectors: int, interleaved: bool) ->
 
 
 @intrinsic
-def fire_sums(typing_context, block, addends, shifts, channel, limits, words, word):
-    """Levels of the block's first pixel, which has one step, to words[word ...], uint8.
+def fire_sums(typing_context, block, numbers, channel, limits, words, word):
+    """Levels of the block's first pixel, a byte a step, to words[word ...], unsigned, as many bytes as steps.
 
-    addends, shifts : int32, see `IntegerLadder`; those of `channel` on are taken
+    numbers : addends, biases, shifts of `IntegerLadder`; those of `channel` on are taken
     limits : most, unused of `IntegerLadder`
     """
 
     def generate(context, builder, signature, arguments):
         sums, *others = arguments
-        firing = _Firing(context, builder, signature.args[1:], others, block.held, block.vectors)
+        firing = _Firing(context, builder, signature.args[1:], others, (block.held, block.vectors, block.steps))
         for first, together in grouped(block.vectors, True):
             count = min(together, block.held - first)
-            found = [builder.extract_value(sums, block.position(0, 0, first + each)) for each in range(count)]
+            found = [
+                [builder.extract_value(sums, block.position(0, step, first + each)) for step in range(block.steps)]
+                for each in range(count)
+            ]
             firing.fire(found, first, range(LANES * count) if block.in_order else lanes_of_channels(together))
         return context.get_dummy_value()
 
     number = types.intp
-    return types.void(block, addends, shifts, number, limits, words, number), generate
+    return types.void(block, numbers, number, limits, words, number), generate
 
 
 @intrinsic
-def fire_stored_sums(typing_context, vectors, sums, index, addends, shifts, channel, limits, words, word):
-    """The same of sums in memory: sums[index ...], int32, as many vectors as the tuple is long."""
-    count = vectors.count
+def fire_stored_sums(typing_context, lengths, sums, index, step_stride, numbers, channel, limits, words, word):
+    """The same of sums in memory, int32.
+
+    lengths : tuples as long as there are vectors, and steps
+    index, step_stride : those of step t are at sums[index + t * step_stride], ...
+    """
+    vectors, steps = (each.count for each in lengths)
 
     def generate(context, builder, signature, arguments):
-        _, sums, index, *others = arguments
+        _, sums, index, step_stride, *others = arguments
         sums = _data(context, builder, signature.args[1], sums)
-        firing = _Firing(context, builder, signature.args[3:], others, count, count)
-        for first, together in grouped(count, True):
-            places = [_offset(builder, index, LANES * (first + each)) for each in range(min(together, count - first))]
-            found = [_load_vector(builder, sums, place, LANES, _NUMBER) for place in places]
+        begins = [index]
+        while len(begins) < steps:
+            begins.append(builder.add(begins[-1], step_stride))
+        firing = _Firing(context, builder, signature.args[4:], others, (vectors, vectors, steps))
+        for first, together in grouped(vectors, True):
+            places = range(first, first + min(together, vectors - first))
+            found = [
+                [_load_vector(builder, sums, _offset(builder, begin, LANES * each), LANES, _NUMBER) for begin in begins]
+                for each in places
+            ]
             firing.fire(found, first, range(LANES * len(found)))
         return context.get_dummy_value()
 
     number = types.intp
-    return types.void(vectors, sums, number, addends, shifts, number, limits, words, number), generate
+    return types.void(lengths, sums, number, number, numbers, number, limits, words, number), generate
 
 
 class _Firing:
     """Emits the rule for some vectors of sums at a time."""
 
-    def __init__(self, context, builder, kinds, arguments, held, vectors):
-        addends, shifts, channel, limits, words, self.word = arguments
+    def __init__(self, context, builder, kinds, arguments, lengths):
+        numbers, channel, limits, words, self.word = arguments
+        held, self.vectors, self.steps = lengths
         self.builder = builder
-        self.vectors = vectors
-        self.addends, self.shifts, self.words = (
-            _data(context, builder, kinds[place], array) for place, array in ((0, addends), (1, shifts), (4, words))
+        self.addends, self.biases, self.shifts = (
+            _data(context, builder, kind, array)
+            for kind, array in zip(kinds[0], cgutils.unpack_tuple(builder, numbers, 3), strict=True)
         )
+        self.words = _data(context, builder, kinds[3], words)
+        self.element = ir.IntType(kinds[3].dtype.bitwidth)
         self.place = channel
-        if held != vectors:
-            self.place = builder.mul(builder.udiv(channel, channel.type(vectors)), channel.type(held))
+        if held != self.vectors:
+            self.place = builder.mul(builder.udiv(channel, channel.type(self.vectors)), channel.type(held))
         self.most, self.unused = cgutils.unpack_tuple(builder, limits, 2)
 
     def fire(self, sums, first, order):
-        """Levels of vectors of sums, the block's from `first` on, whose lanes have the channels in this order."""
-        builder, nothing = self.builder, ir.Constant(_vector(LANES, _NUMBER), None)
-        most = _splat(builder, builder.trunc(self.most, _NUMBER), LANES)
-        packed = []
-        for number, each in enumerate(sums):
-            place = _offset(builder, self.place, LANES * (first + number))
-            addend, shift = (_load_vector(builder, data, place, LANES, _NUMBER) for data in (self.addends, self.shifts))
-            quanta = builder.ashr(builder.add(each, addend), shift)
-            quanta = builder.select(builder.icmp_signed(">", quanta, nothing), quanta, nothing)
-            quanta = builder.select(builder.icmp_signed("<", quanta, most), quanta, most)
-            packed.append(builder.trunc(quanta, _vector(LANES, _BYTE)))
+        """Levels of vectors of sums, each of all steps: the block's from `first` on, of channels in this order."""
+        builder = self.builder
+        packed = [self._words(each, LANES * (first + number)) for number, each in enumerate(sums)]
         while len(packed) > 1:
-            count = 2 * packed[0].type.count
-            both = ir.Constant(_vector(count, _NUMBER), list(range(count)))
             if len(packed) % 2:
                 packed.append(ir.Constant(packed[0].type, None))
-            packed = [builder.shuffle_vector(*pair, both) for pair in zip(packed[::2], packed[1::2], strict=True)]
-        (levels,) = packed
-        levels = self._backwards(builder.shuffle_vector(levels, levels, self._mask(order, levels.type.count)))
-        left, place = LANES * min(len(sums), self.vectors - first), _offset(builder, self.word, LANES * first)
-        done = 0
+            pairs = zip(packed[::2], packed[1::2], strict=True)
+            packed = [self._chosen(*pair, range(2 * packed[0].type.count)) for pair in pairs]
+        (words,) = packed
+        places = [int(each) for each in order]
+        words = self._chosen(words, words, [*places, *range(len(places), words.type.count)])
+        words = builder.bitcast(self._backwards(words), words.type)
+        left, done = LANES * min(len(sums), self.vectors - first), 0
         for size in (4 * LANES, 2 * LANES, LANES):
             if done + size <= left:
-                part = ir.Constant(_vector(size, _NUMBER), list(range(done, done + size)))
-                value = levels if size == levels.type.count else builder.shuffle_vector(levels, levels, part)
-                _store_vector(builder, value, self.words, _offset(builder, place, done))
+                part = self._chosen(words, words, range(done, done + size))
+                _store_vector(builder, part, self.words, _offset(builder, self.word, LANES * first + done))
                 done += size
 
-    def _mask(self, order, count):
-        places = [int(each) for each in order]
-        return ir.Constant(_vector(count, _NUMBER), places + list(range(len(places), count)))
+    def _chosen(self, first, second, places):
+        mask = ir.Constant(_vector(len(places), _NUMBER), list(places))
+        return self.builder.shuffle_vector(first, second, mask)
 
-    def _backwards(self, levels):
-        """Numbers of K bits, read backwards: the bits of levels, as neurons with K thresholds have them."""
-        builder = self.builder
+    def _words(self, sums, shift):
+        """What a vector of neurons fires, a byte a step."""
+        builder, nothing = self.builder, ir.Constant(_vector(LANES, _NUMBER), None)
+        most = _splat(builder, builder.trunc(self.most, _NUMBER), LANES)
+        place = _offset(builder, self.place, shift)
+        addend, bias, units = (
+            _load_vector(builder, data, place, LANES, _NUMBER) for data in (self.addends, self.biases, self.shifts)
+        )
+        words, left = ir.Constant(_vector(LANES, self.element), None), addend
+        for step, each in enumerate(sums):
+            driven = builder.add(each, left)
+            quanta = builder.ashr(driven, units)
+            quanta = builder.select(builder.icmp_signed(">", quanta, nothing), quanta, nothing)
+            quanta = builder.select(builder.icmp_signed("<", quanta, most), quanta, most)
+            if step + 1 < len(sums):
+                left = builder.add(builder.sub(driven, builder.shl(quanta, units)), bias)
+            level = quanta
+            if self.element.width != _NUMBER.width:
+                resize = builder.trunc if self.element.width < _NUMBER.width else builder.zext
+                level = resize(quanta, words.type)
+            if step:
+                level = builder.shl(level, ir.Constant(words.type, [LEVEL_BITS * step] * LANES))
+            words = builder.or_(words, level)
+        return words
+
+    def _backwards(self, words):
+        """The bytes of words, numbers of K bits each, read backwards: levels of neurons with K thresholds."""
+        builder, count = self.builder, words.type.count * words.type.element.width // LEVEL_BITS
+        levels = builder.bitcast(words, _vector(count, _BYTE))
         function_type = ir.FunctionType(levels.type, [levels.type])
-        name = f"llvm.bitreverse.v{levels.type.count}i8"
+        name = f"llvm.bitreverse.v{count}i8"
         turned = builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), [levels])
         # Bytes have no shift of their own: shift eight of them together, and drop what came from the neighbour.
-        eights = _vector(levels.type.count // 8, _EIGHT_BYTES)
+        eights = _vector(count // 8, _EIGHT_BYTES)
         shifted = builder.lshr(builder.bitcast(turned, eights), _splat(builder, self.unused, eights.count))
         kept = builder.lshr(_BYTE((1 << LEVEL_BITS) - 1), builder.trunc(self.unused, _BYTE))
-        return builder.and_(builder.bitcast(shifted, levels.type), _splat(builder, kept, levels.type.count))
+        return builder.and_(builder.bitcast(shifted, levels.type), _splat(builder, kept, count))

@@ -75,11 +75,11 @@ class Target(NamedTuple):
     def in_units(self, layer: GatherLayer, steps: int, width: int, interleaved: bool = False) -> Target:
         """The same with neurons in integers, for kernels with sums of so many output channels, where they can be so.
 
-        They fire once, and keep no potential; nothing but a bias is added to the sums.
+        Their potentials are not kept; nothing but a bias is added to the sums.
         """
         neurons, ladder = self.neurons, layer.ladder_in_units
-        once = isinstance(neurons, LadderNeurons) and neurons.before_stride == 0 and steps == 1
-        if not once or self.constant.stride or ladder is None:
+        begins = isinstance(neurons, LadderNeurons) and neurons.before_stride == 0 and self.constant.stride == 0
+        if not begins or ladder is None or steps > ladder.steps:
             return self
         return self._replace(neurons=ladder.held(width, interleaved))
 
