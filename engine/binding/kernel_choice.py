@@ -32,7 +32,7 @@ SHARE_THAT_PAYS = {"amx": 0.02, "vnni": 0.12, "portable": 1.0, PLANES: 0.03}
 """Share of the neurons that a layer reads that must fire in a group of steps for kernels in integers to be faster than
 from event to event: with fewer, the products of silent ones take longer."""
 
-SHARE_BESIDE_EVENT_INTEGERS = {"amx": 0.06, "vnni": 0.37, "portable": 1.0}
+SHARE_BESIDE_EVENT_INTEGERS = {"amx": 0.06, "vnni": 0.30, "portable": 1.0}
 """The same where those from event to event are in integers, too, and at their full rate; for AMX it follows from the
 rates of both kernels."""
 
