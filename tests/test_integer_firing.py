@@ -8,8 +8,8 @@ import pytest
 from spikeunet.engine import Conv2d, ConvTranspose2d, Input, MultiThreshold, Network, Neurons, Output, simulate
 from spikeunet.engine.binding.integer_ladder import LadderInUnits
 from spikeunet.engine.binding.kernel_choice import host_kernels
-from spikeunet.engine.kernels.integer_firing import in_held_order, lanes_of_channels
-from spikeunet.engine.kernels.quads import _in_order, grouped
+from spikeunet.engine.kernels.integer_firing import in_held_order
+from spikeunet.engine.kernels.quads import grouped, lanes_of_channels
 from spikeunet.engine.simulation.currents import plane_products
 from spikeunet.engine.testing.comparison import assert_same_array, assert_same_operations
 
@@ -152,8 +152,7 @@ def test_potentials_that_are_kept(picture, in_integers, kernels):
 
 
 def test_order_of_interleaved_sums():
-    """Lanes stand as `_in_order` in quads.py finds them, which is what puts currents in order."""
-    assert callable(_in_order)
+    """The quarter k of 128 bits j of what is interleaved together has the channels 16 j + 4 k, ..."""
     for vectors in (1, 2, 4):
         lanes = lanes_of_channels(vectors)
         assert sorted(lanes) == list(range(16 * vectors))

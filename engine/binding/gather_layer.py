@@ -158,7 +158,7 @@ class GatherLayer(Layer):
 
     @lazy_property
     def ladder_in_units(self) -> LadderInUnits | None:
-        """Neurons that fire once and keep nothing, in integers like the sums of their currents, where that is exact."""
+        """Neurons of which nothing is kept, in integers like the sums of their currents, where that is exact."""
         terms = self.integer_terms if self.neurons is not None and self.stepper is None else None
         return None if terms is None else ladder_in_units(self, terms)
 

@@ -60,7 +60,8 @@ def ladder_in_units(layer: GatherLayer, terms: IntegerTerms) -> LadderInUnits | 
     # A potential of a step and the step's current are added up, and at the most nothing has been fired before.
     current = terms.kernel.largest_sums(most_quanta(layer.sources, terms.quanta)) + np.abs(bias)
     steps = int(((EXACT - np.abs(initial)) / np.maximum(current, 1)).min())
+    if steps < 1:
+        return None
     addends, biases, shifts = np.full(scale.shape, -1, np.int32), *np.zeros((2, *scale.shape), np.int32)
-    if steps >= 1:
-        addends[own], biases[own], shifts[own] = bias + initial - 1, bias, of_quantum
+    addends[own], biases[own], shifts[own] = bias + initial - 1, bias, of_quantum
     return LadderInUnits(addends, biases, shifts, thresholds, steps)

@@ -7,84 +7,13 @@ which of the two computed it (see engine/binding/integer_plan.py).
 
 from __future__ import annotations
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, overload
-
-from .arguments import IntegerLadder
 from .band import output_rows, plane_rows
 from .bound_call import compiled_phase
-from .compilation import IN_PLACE
 from .dot import GROUP, LANES, load_configuration, release_tiles
 from .dot_groups import add_groups
-from .firing import fire_pixel
-from .integer_firing import fire_stored_sums
+from .gathered import put_out
 from .planes import PLANE_GAP
-from .vectors import _data, _load_vector, _offset, _vector
-from .window_block import _block_of, store_pixel
-
-
-@intrinsic
-def block_of_sums(typing_context, token, sums, index, step_stride, scale, constant, channel, place):
-    """Currents of a pixel as a block: constant[place + k] + scale[channel + k] * sums[index + step * step_stride + k].
-
-    Both products and sums are exact, see engine/binding/integer_plan.py.
-    """
-    block = _block_of(token)
-
-    def generate(context, builder, signature, arguments):
-        _, sums, index, step_stride, scale, constant, channel, place = arguments
-        sums, scale, constant = (
-            _data(context, builder, signature.args[position], array)
-            for position, array in ((1, sums), (4, scale), (5, constant))
-        )
-        result = ir.Constant(context.get_value_type(block), ir.Undefined)
-        shifts = [vector * block.lanes for vector in range(block.vectors)]
-        scales = [_load_vector(builder, scale, _offset(builder, channel, shift), block.lanes) for shift in shifts]
-        offsets = [_load_vector(builder, constant, _offset(builder, place, shift), block.lanes) for shift in shifts]
-        for step in range(block.steps):
-            for vector, shift in enumerate(shifts):
-                sum_ = _load_vector(builder, sums, _offset(builder, index, shift), block.lanes, ir.IntType(32))
-                current = builder.fmul(builder.sitofp(sum_, _vector(block.lanes)), scales[vector])
-                current = builder.fadd(offsets[vector], current)
-                result = builder.insert_value(result, current, block.position(0, step, vector))
-            index = builder.add(index, step_stride)
-        return result
-
-    number = types.intp
-    return block(token, sums, number, number, scale, constant, number, number), generate
-
-
-def put_out_stored(stored, scale, constant, neurons, pixel, channel, target, local, padded):
-    """`put_out` of sums in memory, `stored`: DotToken, Token, sums, where the pixel has some, and from step to step."""
-
-
-@overload(put_out_stored, jit_options=IN_PLACE)
-def _put_out_stored(stored, scale, constant, neurons, pixel, channel, target, local, padded):
-    if isinstance(neurons, types.NoneType):
-        return _put_out_currents
-    return _put_out_of_integers if neurons.instance_class is IntegerLadder else _put_out_levels
-
-
-def _put_out_currents(stored, scale, constant, neurons, pixel, channel, target, local, padded):
-    _, window, sums, index, step_stride = stored
-    place = pixel * constant.stride + channel
-    block = block_of_sums(window, sums, index, step_stride, scale, constant.values, channel, place)
-    store_pixel(block, target, local * len(window.steps) * padded + channel, padded)
-
-
-def _put_out_levels(stored, scale, constant, neurons, pixel, channel, target, local, padded):
-    _, window, sums, index, step_stride = stored
-    place = pixel * constant.stride + channel
-    block = block_of_sums(window, sums, index, step_stride, scale, constant.values, channel, place)
-    fire_pixel(block, neurons, pixel, channel, target, local * padded + channel)
-
-
-def _put_out_of_integers(stored, scale, constant, neurons, pixel, channel, target, local, padded):
-    token, window, sums, index, step_stride = stored
-    numbers, limits = (neurons.addends, neurons.biases, neurons.shifts), (neurons.most, neurons.unused)
-    lengths = token.vectors, window.steps
-    fire_stored_sums(lengths, sums, index, step_stride, numbers, channel, limits, target, local * padded + channel)
+from .stored_sums import StoredSums
 
 
 @compiled_phase
@@ -103,13 +32,13 @@ def dot_band(band, bands, tokens, tables, weights, scratch, wanted, constant, ne
     rows, planes = output_rows(band, bands), plane_rows(band, bands, scratch.planes)
     token, window = tokens.dot, tokens.block
     geometry, layout, segments = tables.geometry, tables.layout, tables.segments
-    sums, scale, levels = scratch.sums, weights.scale, planes.levels
+    sums, levels = scratch.sums, planes.levels
     size = planes.rows * layout.row_bytes + PLANE_GAP
     padded = rows.padded
     width = len(token.vectors) * LANES
     step_stride = GROUP * width
     # Two groups are added up together: neighbours of one step, or two steps (there is an even number of them) of one.
-    steps = len(window.steps)
+    steps, shape = len(window.steps), (len(window.steps), padded)
     at_once = 2 if steps == 1 else 1
     stride = geometry.input_step_x * layout.pixel_bytes
     if len(token.kind) == 3:
@@ -149,7 +78,7 @@ def dot_band(band, bands, tokens, tables, weights, scratch, wanted, constant, ne
                         pixel = y * geometry.output_width + phase.first_x + (x + k) * step_x
                         local = pixel - rows.first * geometry.output_width
                         index = (each * GROUP + k) * width
-                        stored = token, window, sums, index, step_stride
-                        put_out_stored(stored, scale, constant, neurons, pixel, channel, target, local, padded)
+                        stored = StoredSums(token.vectors, window, sums, index, step_stride)
+                        put_out(stored, weights, constant, neurons, pixel, channel, target, local, shape)
     if len(token.kind) == 3:
         release_tiles()

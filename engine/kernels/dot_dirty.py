@@ -8,12 +8,12 @@ from .band import output_rows, plane_rows
 from .bound_call import compiled_phase
 from .dirty import columns_read
 from .dot import GROUP, LANES, load_configuration, release_tiles
-from .dot_band import block_of_sums
 from .dot_groups import add_groups
 from .entries import CHUNK, turn_chunk
 from .firing import fire_pixel
 from .planes import PLANE_GAP
 from .sources import count_sources, source_at
+from .stored_sums import block_of_sums
 from .window_block import store_pixel
 
 

@@ -15,7 +15,7 @@ from .compilation import IN_PLACE, inlined
 from .firing import fire_pixel
 from .four_arguments import FourEntries
 from .increment_arguments import ChangeEntries
-from .integer_firing import fire_sums
+from .integer_firing import fire_stored_sums, fire_sums
 from .quads import (
     FourToken,
     QuadToken,
@@ -27,6 +27,7 @@ from .quads import (
     less_each,
     next_sums,
 )
+from .stored_sums import block_of_sums
 from .window_block import empty_block, multiply_add, next_pixel, store_pixel
 
 __all__ = ["add_column", "add_events", "begin_block", "enter_pixel", "finished_pixel", "put_out"]
@@ -142,6 +143,8 @@ def finished_pixel(block, weights, constant, channel, place):
 
 @overload(finished_pixel, jit_options=IN_PLACE)
 def _finished_pixel(block, weights, constant, channel, place):
+    if isinstance(block, types.BaseNamedTuple):
+        return _finished_sums
     if isinstance(block, SumsBlock):
         return lambda block, weights, constant, channel, place: currents_of_sums(
             block, weights.scale, constant, channel, place
@@ -149,9 +152,15 @@ def _finished_pixel(block, weights, constant, channel, place):
     return lambda block, weights, constant, channel, place: block
 
 
+def _finished_sums(block, weights, constant, channel, place):
+    _, token, sums, index, step_stride = block
+    return block_of_sums(token, sums, index, step_stride, weights.scale, constant, channel, place)
+
+
 def put_out(block, weights, constant, neurons, pixel, channel, target, local, shape):
     """Levels of the first pixel's neurons, or without neurons its currents, to where those of `local` pixels end.
 
+    block : of accumulators in registers, or StoredSums
     pixel, local : the pixel's number in the layer, and in the target
     channel : first one of the block
     constant, neurons, target : as in `gather_band`
@@ -163,7 +172,9 @@ def put_out(block, weights, constant, neurons, pixel, channel, target, local, sh
 def _put_out(block, weights, constant, neurons, pixel, channel, target, local, shape):
     if isinstance(neurons, types.NoneType):
         return _put_out_currents
-    return _put_out_of_integers if neurons.instance_class is IntegerLadder else _put_out_levels
+    if neurons.instance_class is not IntegerLadder:
+        return _put_out_levels
+    return _put_out_stored if isinstance(block, types.BaseNamedTuple) else _put_out_of_integers
 
 
 def _put_out_currents(block, weights, constant, neurons, pixel, channel, target, local, shape):
@@ -182,3 +193,10 @@ def _put_out_levels(block, weights, constant, neurons, pixel, channel, target, l
 def _put_out_of_integers(block, weights, constant, neurons, pixel, channel, target, local, shape):
     numbers, limits = (neurons.addends, neurons.biases, neurons.shifts), (neurons.most, neurons.unused)
     fire_sums(block, numbers, channel, limits, target, local * shape[1] + channel)
+
+
+def _put_out_stored(block, weights, constant, neurons, pixel, channel, target, local, shape):
+    vectors, token, sums, index, step_stride = block
+    numbers, limits = (neurons.addends, neurons.biases, neurons.shifts), (neurons.most, neurons.unused)
+    lengths, word = (vectors, token.steps), local * shape[1] + channel
+    fire_stored_sums(lengths, sums, index, step_stride, numbers, channel, limits, target, word)

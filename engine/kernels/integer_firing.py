@@ -14,19 +14,21 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .quads import LANES, grouped
-from .vectors import LEVEL_BITS, _data, _load_vector, _offset, _splat, _store_vector, _vector
+from .firing import _resized
+from .quads import LANES, grouped, lanes_of_channels
+from .vectors import (
+    LEVEL_BITS,
+    _backwards,
+    _data,
+    _load_vector,
+    _offset,
+    _pairs_joined,
+    _splat,
+    _store_vector,
+    _vector,
+)
 
-_BYTE, _NUMBER, _EIGHT_BYTES = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-
-
-def lanes_of_channels(vectors: int) -> NDArray[np.intp]:
-    """Where the sum of each channel stands in so many vectors whose bytes were interleaved together, (16 * vectors,).
-
-    The quarter k of 128 bits j has the channels 16 j + 4 k, ..., 16 j + 4 k + 3; quarters lie one after the other.
-    """
-    vector, quarter, place = np.unravel_index(np.arange(LANES * vectors), (vectors, 4, 4))
-    return (quarter * vectors + vector) * 4 + place
+_NUMBER = ir.IntType(32)
 
 
 def in_held_order(values: NDArray[np.int32], vectors: int, interleaved: bool) -> NDArray[np.int32]:
@@ -121,22 +123,22 @@ class _Firing:
         while len(packed) > 1:
             if len(packed) % 2:
                 packed.append(ir.Constant(packed[0].type, None))
-            pairs = zip(packed[::2], packed[1::2], strict=True)
-            packed = [self._chosen(*pair, range(2 * packed[0].type.count)) for pair in pairs]
+            packed = _pairs_joined(builder, packed)
         (words,) = packed
         places = [int(each) for each in order]
-        words = self._chosen(words, words, [*places, *range(len(places), words.type.count)])
-        words = builder.bitcast(self._backwards(words), words.type)
+        words = self._chosen(words, [*places, *range(len(places), words.type.count)])
+        levels = _vector(words.type.count * self.steps, ir.IntType(LEVEL_BITS))
+        words = builder.bitcast(_backwards(builder, builder.bitcast(words, levels), self.unused), words.type)
         left, done = LANES * min(len(sums), self.vectors - first), 0
         for size in (4 * LANES, 2 * LANES, LANES):
             if done + size <= left:
-                part = self._chosen(words, words, range(done, done + size))
+                part = self._chosen(words, range(done, done + size))
                 _store_vector(builder, part, self.words, _offset(builder, self.word, LANES * first + done))
                 done += size
 
-    def _chosen(self, first, second, places):
+    def _chosen(self, words, places):
         mask = ir.Constant(_vector(len(places), _NUMBER), list(places))
-        return self.builder.shuffle_vector(first, second, mask)
+        return self.builder.shuffle_vector(words, words, mask)
 
     def _words(self, sums, shift):
         """What a vector of neurons fires, a byte a step."""
@@ -154,24 +156,6 @@ class _Firing:
             quanta = builder.select(builder.icmp_signed("<", quanta, most), quanta, most)
             if step + 1 < len(sums):
                 left = builder.add(builder.sub(driven, builder.shl(quanta, units)), bias)
-            level = quanta
-            if self.element.width != _NUMBER.width:
-                resize = builder.trunc if self.element.width < _NUMBER.width else builder.zext
-                level = resize(quanta, words.type)
-            if step:
-                level = builder.shl(level, ir.Constant(words.type, [LEVEL_BITS * step] * LANES))
-            words = builder.or_(words, level)
+            shift = ir.Constant(words.type, [LEVEL_BITS * step] * LANES)
+            words = builder.or_(words, builder.shl(_resized(builder, quanta, words.type), shift))
         return words
-
-    def _backwards(self, words):
-        """The bytes of words, numbers of K bits each, read backwards: levels of neurons with K thresholds."""
-        builder, count = self.builder, words.type.count * words.type.element.width // LEVEL_BITS
-        levels = builder.bitcast(words, _vector(count, _BYTE))
-        function_type = ir.FunctionType(levels.type, [levels.type])
-        name = f"llvm.bitreverse.v{count}i8"
-        turned = builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), [levels])
-        # Bytes have no shift of their own: shift eight of them together, and drop what came from the neighbour.
-        eights = _vector(count // 8, _EIGHT_BYTES)
-        shifted = builder.lshr(builder.bitcast(turned, eights), _splat(builder, self.unused, eights.count))
-        kept = builder.lshr(_BYTE((1 << LEVEL_BITS) - 1), builder.trunc(self.unused, _BYTE))
-        return builder.and_(builder.bitcast(shifted, levels.type), _splat(builder, kept, count))

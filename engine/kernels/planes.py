@@ -13,7 +13,7 @@ from .band import plane_rows
 from .bound_call import compiled_phase
 from .compilation import compiled_inner
 from .sources import count_sources, source_at
-from .vectors import _data, _splat, _store_vector, _vector
+from .vectors import _backwards, _data, _pairs_joined, _store_vector, _vector
 from .zero_counts import MASK_CHANNELS, add_levels, count_by_class
 
 _MASK_BYTES = MASK_CHANNELS // 8
@@ -86,21 +86,8 @@ def _bytes_of_step(builder, parts, step, each):
         chosen = ir.Constant(_vector(part.type.count, _NUMBER), list(range(step, part.type.count * each, each)))
         found.append(builder.shuffle_vector(as_bytes, as_bytes, chosen))
     while len(found) > 1:
-        both = ir.Constant(_vector(2 * found[0].type.count, _NUMBER), list(range(2 * found[0].type.count)))
-        found = [builder.shuffle_vector(*pair, both) for pair in zip(found[::2], found[1::2], strict=True)]
+        found = _pairs_joined(builder, found)
     return found[0]
-
-
-def _backwards(builder, levels, shift):
-    """Levels read backwards, bit by bit, and shifted to the right."""
-    function_type = ir.FunctionType(levels.type, [levels.type])
-    name = f"llvm.bitreverse.v{levels.type.count}i8"
-    turned = builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), [levels])
-    # Bytes have no shift of their own: shift eight of them together, and drop what came from the neighbour.
-    eights = _vector(levels.type.count // 8, _PLACE)
-    shifted = builder.lshr(builder.bitcast(turned, eights), _splat(builder, shift, eights.count))
-    kept = _splat(builder, builder.lshr(_BYTE(255), builder.trunc(shift, _BYTE)), levels.type.count)
-    return builder.and_(builder.bitcast(shifted, levels.type), kept)
 
 
 @numba.njit(inline="always")

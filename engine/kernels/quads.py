@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
+from numpy.typing import NDArray
 
-from .vectors import _data, _load_vector, _offset, _splat, _vector
+from .vectors import _data, _load_vector, _offset, _pairs_joined, _splat, _vector
 from .window_block import WindowBlock, accumulators
 
 LANES = 16
@@ -245,10 +247,7 @@ def _interleaved(builder, weights, places, offset, together):
         quarters += [_unpacked(builder, left, right, part) for part in range(2)]
     quarters = [builder.bitcast(quarter, _vector(4 * together, _NUMBER)) for quarter in quarters]
     while len(quarters) > together:
-        count = 2 * quarters[0].type.count
-        both = ir.Constant(_vector(count, _NUMBER), list(range(count)))
-        pairs = zip(quarters[::2], quarters[1::2], strict=True)
-        quarters = [builder.shuffle_vector(*pair, both) for pair in pairs]
+        quarters = _pairs_joined(builder, quarters)
     return quarters
 
 
@@ -264,17 +263,21 @@ def _unpacked(builder, first, second, half):
     return builder.shuffle_vector(first, second, ir.Constant(_vector(count, _NUMBER), chosen))
 
 
-def _in_order(builder, vectors):
-    """Vectors as `_interleaved` leaves their lanes, in the order of the channels.
+def lanes_of_channels(vectors: int) -> NDArray[np.intp]:
+    """Where each channel stands in so many vectors that `_interleaved` leaves, (16 * vectors,).
 
     The quarter k of 128 bits j of what is interleaved together has the channels 16 j + 4 k, ..., 16 j + 4 k + 3.
     """
+    vector, quarter, place = np.unravel_index(np.arange(LANES * vectors), (vectors, 4, 4))
+    return (quarter * vectors + vector) * 4 + place
+
+
+def _in_order(builder, vectors):
+    """Vectors as `_interleaved` leaves their lanes, in the order of the channels."""
     if len(vectors) == 1:
         return vectors
-    blocks = [(number, lane) for number in range(len(vectors)) for lane in range(4)]
-    # Where the quarter k of the 128 bits j is: `together` of them in a row.
-    found = {divmod(place, len(vectors)): block for place, block in enumerate(blocks)}
-    return [_gathered(builder, vectors, [found[quarter, j] for quarter in range(4)]) for j in range(len(vectors))]
+    blocks = [divmod(int(lane) // 4, 4) for lane in lanes_of_channels(len(vectors))[::4]]
+    return [_gathered(builder, vectors, blocks[first : first + 4]) for first in range(0, len(blocks), 4)]
 
 
 def _gathered(builder, vectors, blocks):

@@ -49,6 +49,26 @@ def _splat(builder, value, lanes):
     return builder.shuffle_vector(single, ir.Constant(vector_type, ir.Undefined), zeros)
 
 
+def _pairs_joined(builder, vectors):
+    """Each two vectors that follow one another as one, of an even number of vectors."""
+    count = 2 * vectors[0].type.count
+    both = ir.Constant(_vector(count, ir.IntType(32)), list(range(count)))
+    return [builder.shuffle_vector(*pair, both) for pair in zip(vectors[::2], vectors[1::2], strict=True)]
+
+
+def _backwards(builder, levels, shift):
+    """Levels read backwards, bit by bit, and shifted to the right."""
+    function_type = ir.FunctionType(levels.type, [levels.type])
+    name = f"llvm.bitreverse.v{levels.type.count}i8"
+    turned = builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), [levels])
+    # Bytes have no shift of their own: shift eight of them together, and drop what came from the neighbour.
+    eights = _vector(levels.type.count // 8, ir.IntType(64))
+    shifted = builder.lshr(builder.bitcast(turned, eights), _splat(builder, shift, eights.count))
+    byte = levels.type.element
+    kept = _splat(builder, builder.lshr(byte(255), builder.trunc(shift, byte)), levels.type.count)
+    return builder.and_(builder.bitcast(shifted, levels.type), kept)
+
+
 def _fused_multiply_add(builder, lanes):
     vector = _vector(lanes)
     function_type = ir.FunctionType(vector, [vector] * 3)
