@@ -27,6 +27,7 @@ def test_unknown_kernels_are_refused(kernels, picture):
 @pytest.mark.parametrize("kind", ["amx", "vnni", "event-integers"])
 def test_kernels_that_the_processor_does_not_have(kind, monkeypatch):
     monkeypatch.setattr(kernel_choice, "host_dots", lambda: ("portable",))
+    monkeypatch.setattr(kernel_choice, "host_pairs", lambda: False)
     with pytest.raises(InputError, match=f"this processor has no kernels '{kind}'; it has events, portable"):
         allowed_kernels(("events", kind))
 
@@ -34,6 +35,7 @@ def test_kernels_that_the_processor_does_not_have(kind, monkeypatch):
 def test_what_is_allowed(monkeypatch):
     monkeypatch.setattr(kernel_choice, "host_dots", lambda: ("amx", "vnni", "portable"))
     monkeypatch.setattr(kernel_choice, "host_lanes", lambda: 16)
+    monkeypatch.setattr(kernel_choice, "host_pairs", lambda: False)
     found = {name: sorted(allowed_kernels(name)) for name in kernel_choice.CHOICES}
     assert found == {
         "auto": ["amx", "event-integers", "events", "planes"],
@@ -48,6 +50,8 @@ def test_what_is_allowed(monkeypatch):
     monkeypatch.setattr(kernel_choice, "host_dots", lambda: ("portable",))
     assert allowed_kernels("auto").integers is None
     assert kernel_choice.EVENT_INTEGERS not in allowed_kernels("auto")
+    monkeypatch.setattr(kernel_choice, "host_pairs", lambda: True)
+    assert sorted(allowed_kernels("auto")) == ["event-integers", "events", "planes"]
     assert allowed_kernels("integers").integers == "portable"
 
 

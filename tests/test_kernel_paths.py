@@ -21,7 +21,7 @@ from spikeunet.engine import (
 from spikeunet.engine.binding import build_program, plan
 from spikeunet.engine.binding import layer as bound_layer
 from spikeunet.engine.kernels import firing, window_block
-from spikeunet.engine.kernels.entries import CHUNK, host_compresses
+from spikeunet.engine.kernels.entries import CHUNK, host_compresses, host_packs, orders_of_lanes
 from spikeunet.engine.simulation.bands import band_rows, layer_run, phases
 from spikeunet.engine.simulation.currents import sources as event_sources
 from spikeunet.engine.simulation.memory import queue_memory
@@ -93,6 +93,22 @@ def test_compaction_without_compressed_stores(steps, picture, monkeypatch):
     assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
 
 
+@pytest.mark.skipif(not host_packs(), reason="this processor cannot put lanes in any order")
+@pytest.mark.parametrize("steps", [1, 2, 4])
+@pytest.mark.all_step_groups
+def test_compaction_by_orders_of_lanes(steps, picture, monkeypatch):
+    expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
+    monkeypatch.setattr(phases, "compress_token", lambda *_: orders_of_lanes())
+    assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
+
+
+def test_orders_of_lanes():
+    for byte, order in enumerate(orders_of_lanes().reshape(256, 8).tolist()):
+        there = [lane for lane in range(8) if byte >> lane & 1]
+        assert order[: len(there)] == there
+        assert sorted(order) == list(range(8))
+
+
 @pytest.mark.skipif(not host_compresses(), reason="this processor cannot compress vectors")
 @pytest.mark.parametrize(("steps", "lanes"), [(1, 16), (2, 8), (2, 16), (4, 8)])
 @pytest.mark.all_step_groups  # eight lanes of words of a single step are none that a processor compresses
@@ -105,7 +121,8 @@ def test_compaction_with_other_vectors(steps, lanes, picture, monkeypatch):
 def test_vectors_of_compaction():
     """Whole vectors of the wider of words and channel numbers, and never more channels than are there."""
     if not host_compresses():
-        assert phases.compress_token(32, 32, 1) is None
+        assert (phases.compress_token(32, 32, 1) is None) != host_packs()
+        assert phases.compress_token(32, 32, 8) is None
         return
     lanes = [len(phases.compress_token(*case)) for case in ((64, 40, 1), (64, 40, 4), (64, 40, 8), (16, 3, 1))]
     assert lanes == [32, 16, 8, 16]

@@ -25,6 +25,7 @@ from .integer_plan import (
     make_integer_plan,
     pack_fours,
     pack_integers,
+    pack_quads,
 )
 from .kernel_choice import EVENT_INTEGERS, host_kernels
 from .layer import Layer
@@ -143,7 +144,9 @@ class GatherLayer(Layer):
             return None
         plan = self._plan(quad_block_width(self.padded_channels))
         key = ("quads", plan.block_width)
-        return QuadLayer(terms, plan, self._packed(key, lambda: pack_weights(terms.kernel.kernel, plan)))
+        return QuadLayer(
+            terms, plan, self._packed(key, lambda: pack_quads(terms.kernel.kernel, plan, self.padded_channels))
+        )
 
     @lazy_property
     def fours(self) -> FourLayer | None:

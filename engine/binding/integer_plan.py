@@ -21,8 +21,9 @@ from ..fixed_point import codes_and_exponents, quantum_of
 from ..graph import Shape, Synapses
 from ..kernels.arguments import DotTokens
 from ..kernels.dot import CHUNK_LEVELS, GROUP, LANES, dot_token
+from ..kernels.pairs import for_pairs, host_pairs
 from ..kernels.planes import PLANE_GAP
-from ..kernels.quads import FourToken, QuadToken, four_token, quad_token
+from ..kernels.quads import FourToken, PairToken, QuadToken, four_token, pair_token, quad_token
 from ..kernels.tables import DOT_PHASE, SEGMENT, DotGeometry, DotTables, PlaneLayout
 from ..kernels.window_block import window_token
 from ..layers.taps import Axis, WeightedTaps
@@ -296,15 +297,19 @@ class IntegerLayer:
 
 @dataclass(frozen=True, eq=False)
 class QuadLayer:
-    """What the kernels take of a layer that go from event to event in integers, four at a time, weights packed."""
+    """What the kernels take of a layer that go from event to event in integers, four at a time, weights packed.
+
+    These are as `pack_weights` leaves them, of 16 bits where `host_pairs` says so (see `for_pairs`).
+    """
 
     terms: IntegerTerms
     plan: GatherPlan
-    weights: NDArray[np.int8]
+    weights: NDArray[np.int8] | NDArray[np.int16]
 
-    def token(self, steps: int) -> QuadToken:
+    def token(self, steps: int) -> QuadToken | PairToken:
         """Shape of what is kept in registers, for this many steps at once."""
-        return quad_token(steps, self.plan.window, self.plan.block_width)
+        token = quad_token if self.weights.dtype == np.int8 else pair_token
+        return token(steps, self.plan.window, self.plan.block_width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,6 +323,14 @@ class FourLayer:
     def token(self, steps: int) -> FourToken:
         """Shape of what is kept in registers, for this many steps at once."""
         return four_token(steps, self.plan.window, self.plan.block_width)
+
+
+def pack_quads(kernel: NDArray[np.int8], plan: GatherPlan, padded: int) -> NDArray[np.int8] | NDArray[np.int16]:
+    """What `QuadLayer` has as weights, of so many output channels, filled up."""
+    if not host_pairs():
+        return pack_weights(kernel, plan)
+    filled = np.pad(kernel, (*[(0, 0)] * 3, (0, padded - kernel.shape[3])))
+    return pack_weights(for_pairs(filled), plan)
 
 
 def pack_fours(kernel: NDArray[np.int8], plan: GatherPlan, padded: int) -> NDArray[np.int32]:

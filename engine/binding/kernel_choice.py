@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..kernels.dot import host_dots
+from ..kernels.pairs import host_pairs
 from ..kernels.processor import host_lanes
 from ..kernels.quads import LANES
 
@@ -55,8 +56,8 @@ class AllowedKernels(frozenset[str]):
 
 def host_kernels() -> tuple[str, ...]:
     """What this processor has besides "events" and "planes"."""
-    quads = (EVENT_INTEGERS,) if "vnni" in host_dots() and host_lanes() == LANES else ()
-    return *quads, *host_dots()
+    walks = host_pairs() or ("vnni" in host_dots() and host_lanes() == LANES)
+    return *((EVENT_INTEGERS,) if walks else ()), *host_dots()
 
 
 def allowed_kernels(kernels: str | Collection[str] = "auto") -> AllowedKernels:

@@ -25,7 +25,7 @@ from ..kernels.tables import GATHER_PHASE, ROW_RUN, GatherGeometry, GatherTables
 from ..layers.taps import Axis, AxisPhase
 from ..memory import CACHE_LINE, aligned_bytes, aligned_empty
 
-Number = TypeVar("Number", np.float32, np.int8, np.int32)
+Number = TypeVar("Number", np.float32, np.int8, np.int16, np.int32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -104,7 +104,9 @@ def _kernels() -> dict[str, dict[str, Any]]:
     chosen = allowed_kernels().integers
     found: dict[str, dict[str, Any]] = {EVENTS: {"runs": True, "why": "from event to event; everywhere"}}
     walks = EVENT_INTEGERS in allowed_kernels()
-    why = "from event to event where weights are 8-bit integers" if walks else "the processor lacks avx512vnni"
+    why = "needs avx512vnni, or avx2 without AVX-512"
+    if walks:
+        why = "from event to event where weights are 8-bit integers"
     found[EVENT_INTEGERS] = {"runs": walks, "why": why}
     for kind, needed in _NEEDS.items():
         missing = [name for name in needed if name not in host_features()]

@@ -172,8 +172,8 @@ class KeptLayer:
             # that is exact does not depend on the vectors of kernels in integers, to which terms are filled up.
             padded = -(-layer.padded_channels // LANES) * LANES
             return integer_terms(layer.node, layer.incoming, layer.sources, padded) is not None
-        if layer.quads is None:
-            return False
+        if layer.quads is None or layer.quads.weights.dtype != np.int8:
+            return False  # Differences are signed, for which kernels of bytes alone are made.
         terms = layer.quads.terms
         known = all((terms.quanta[source.name][0] == each.quanta[0]).all() for source, each in self.sources)
         most = np.concatenate([np.full(s.channels, terms.quanta[s.name][0].max()) for s, _ in self.sources])

@@ -129,13 +129,13 @@ class ScaledIntegers(NamedTuple):
 
     Parameters
     ----------
-    integers : int8, or int32 of four of these
-        Flat, as `pack_integers`, `pack_weights` or `pack_fours` leaves them.
+    integers : int8, int16 for pairs, or int32 of four of these
+        Flat, as `pack_integers`, `pack_quads` or `pack_fours` leaves them.
     scale : (padded channels,) float32
         What a sum of products is multiplied with.
     """
 
-    integers: NDArray[np.int8] | NDArray[np.int32]
+    integers: NDArray[np.int8] | NDArray[np.int16] | NDArray[np.int32]
     scale: NDArray[np.float32]
 
 
@@ -268,7 +268,7 @@ class EventMemory(NamedTuple):
 
     Parameters
     ----------
-    compress : tuple or None
+    compress : tuple, uint8 or None
         Token of `compact_rows`.
     start, channels, levels, masks
         As `compact_rows` takes them, but of all rows.
@@ -278,7 +278,7 @@ class EventMemory(NamedTuple):
         See `count_levels`; counts by byte of a word.
     """
 
-    compress: tuple[int, ...] | None
+    compress: tuple[int, ...] | NDArray[np.uint8] | None
     start: NDArray[np.int64]
     channels: NDArray[np.unsignedinteger[Any]]
     levels: NDArray[np.unsignedinteger[Any]]

@@ -31,13 +31,15 @@ def _decode_source(source, row, x, steps, base, place, decoded):
     """Unpack a pixel of one source; returns where the next entries go."""
     base += source.channel_offset
     entry, end = source.start[row, x], source.start[row, x + 1]
-    if steps == 1 and source.shift >= 0 and end + CHUNK <= source.channels.size:
+    whole = source.levels.size == len(steps) * source.words.size
+    if whole and source.shift >= 0 and end + CHUNK <= source.channels.size:
         # Whole chunks: what they write too much is overwritten by what comes next.
+        keys, quanta, stride = decoded.entries.keys, decoded.entries.quanta, decoded.entries.stride
         for first in range(0, end - entry, CHUNK):
-            add_to_chunk(source.channels, entry + first, base, decoded.entries.keys, place + first)
-            turn_chunk(source.shift, source.levels, entry + first, decoded.entries.quanta, place + first)
+            add_to_chunk(source.channels, entry + first, base, keys, place + first)
+            turn_chunk(steps, source.shift, source.levels, entry + first, quanta, place + first, stride)
     else:
-        _decode_pixel(source, steps, base, entry, end, place, decoded)
+        _decode_pixel(source, len(steps), base, entry, end, place, decoded)
     return place + end - entry
 
 
@@ -60,5 +62,5 @@ def decode_quanta(band, bands, sources, entries, steps, row_keys):
             begins[x * (rows + 1) + row] = place
             for number in range(count_sources(sources)):
                 source = source_at(sources, number)
-                place = _decode_source(source, decoded.first_row + row, x, len(steps), row * row_keys, place, decoded)
+                place = _decode_source(source, decoded.first_row + row, x, steps, row * row_keys, place, decoded)
         begins[x * (rows + 1) + rows] = place

@@ -39,7 +39,7 @@ def spread_levels(band, bands, sources, read, memory, layout):
                 kept = (row * width + x) * source.padded
                 if source.shift >= 0:
                     for channel in range(0, source.channels, CHUNK):
-                        turn_chunk(source.shift, source.levels, kept + channel, target, place + channel)
+                        turn_chunk((0,), source.shift, source.levels, kept + channel, target, place + channel, 0)
                 else:
                     for channel in range(source.channels):
                         target[place + channel] = source.values[source.levels[kept + channel]]

@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from .processor import host_features, host_lanes
-from .vectors import _data, _load_vector, _offset, _splat, _store_vector, _vector
+from .vectors import _backwards, _data, _load_vector, _offset, _splat, _store_vector, _vector
 
 CHUNK = 16
 """Numbers that `add_to_chunk`, `look_up_chunk` and `scale_chunk` treat at once."""
+
+
+PACKED = 8
+"""Words that `pack_nonzero` looks at."""
 
 
 @functools.cache
 def host_compresses() -> bool:
     """Whether this processor can store the chosen lanes of a vector side by side, be they bytes or words."""
     return host_lanes() == 16 and {"avx512vl", "avx512vbmi2"} <= host_features()
+
+
+@functools.cache
+def host_packs() -> bool:
+    """Whether this processor can put the lanes of a vector in any order, as `pack_nonzero` needs it."""
+    return "avx2" in host_features()
+
+
+@functools.cache
+def orders_of_lanes() -> NDArray[np.uint8]:
+    """(256 * PACKED,): for each byte the places of the bits that are set, then those of the others."""
+    bits = np.arange(256)[:, None] >> np.arange(PACKED) & 1
+    return np.argsort(1 - bits, axis=1, kind="stable").astype(np.uint8).reshape(-1)
 
 
 def lanes_token(lanes: int) -> tuple[int, ...]:
@@ -81,23 +100,27 @@ def scale_chunk(typing_context, scale, codes, first, target, place):
 
 
 @intrinsic
-def turn_chunk(typing_context, shift, codes, first, target, place):
-    """target[place + k] = codes[first + k] read backwards, bit by bit, and shifted to the right, for all k < CHUNK.
+def turn_chunk(typing_context, steps, shift, codes, first, target, place, stride):
+    """Codes read backwards, bit by bit, and shifted to the right, of CHUNK words of as many bytes as there are steps.
 
-    Codes and target are bytes.
+    That of word `first` + k and step t goes to target[place + t * stride + k]; codes and target are bytes.
     """
+    count = steps.count
 
     def generate(context, builder, signature, arguments):
-        shift, codes, first, target, place = arguments
-        codes = _load_vector(builder, _data(context, builder, signature.args[1], codes), first, CHUNK, ir.IntType(8))
-        function_type = ir.FunctionType(codes.type, [codes.type])
-        function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.bitreverse.v{CHUNK}i8")
-        turned = builder.call(function, [codes])
-        shifted = builder.lshr(turned, _splat(builder, builder.trunc(shift, ir.IntType(8)), CHUNK))
-        _store_vector(builder, shifted, _data(context, builder, signature.args[3], target), place)
+        _, shift, codes, first, target, place, stride = arguments
+        codes, target = (_data(context, builder, signature.args[k], array) for k, array in ((2, codes), (4, target)))
+        first = builder.mul(first, first.type(count))
+        words = _load_vector(builder, codes, first, CHUNK * count, ir.IntType(8))
+        turned = _backwards(builder, words, shift)
+        for step in range(count):
+            own = ir.Constant(_vector(CHUNK, ir.IntType(32)), list(range(step, CHUNK * count, count)))
+            _store_vector(builder, builder.shuffle_vector(turned, turned, own), target, place)
+            place = builder.add(place, stride)
         return context.get_dummy_value()
 
-    return types.void(types.intp, codes, types.intp, target, types.intp), generate
+    number = types.intp
+    return types.void(steps, number, codes, number, target, number, number), generate
 
 
 @intrinsic
@@ -152,6 +175,64 @@ def keep_nonzero(typing_context, token, words, word, channel, channels_end, chan
 
     number = types.intp
     return number(token, words, number, number, number, channels, levels, number, masks, number), generate
+
+
+@intrinsic
+def pack_nonzero(typing_context, orders, words, word, channel, channels_end, channels, levels, place):
+    """As `keep_nonzero`, of PACKED words of up to 32 bits, without masks, for processors of which `host_packs` is true.
+
+    orders : what `orders_of_lanes` returns; what is written too much is words and channels that are not kept
+    """
+
+    def generate(context, builder, signature, arguments):
+        orders, words, word, channel, channels_end, channels, levels, place = arguments
+        orders, words, channels, levels = (
+            _data(context, builder, signature.args[k], array)
+            for k, array in ((0, orders), (1, words), (5, channels), (6, levels))
+        )
+        byte, word_type = ir.IntType(8), ir.IntType(signature.args[1].dtype.bitwidth)
+        found = _load_vector(builder, words, word, PACKED, word_type)
+        there = builder.icmp_unsigned("!=", found, ir.Constant(found.type, None))
+        left = builder.sub(channels_end, channel)
+        inside = builder.select(
+            builder.icmp_signed("<", left, left.type(PACKED)), builder.shl(left.type(1), left), left.type(256)
+        )
+        inside = builder.trunc(builder.sub(inside, inside.type(1)), byte)
+        bits = builder.and_(builder.bitcast(there, byte), inside)
+        index = builder.mul(builder.zext(bits, place.type), place.type(PACKED))
+        order = _load_vector(builder, orders, index, PACKED, byte)
+        number = ir.IntType(signature.args[5].dtype.bitwidth)
+        numbers = builder.zext(order, _vector(PACKED, number))
+        numbers = builder.add(numbers, _splat(builder, builder.trunc(channel, number), PACKED))
+        _store_vector(builder, numbers, channels, place)
+        _store_vector(builder, _in_order(builder, found, order), levels, place)
+        return builder.add(place, builder.zext(builder.ctpop(bits), place.type))
+
+    number = types.intp
+    return number(orders, words, number, number, number, channels, levels, number), generate
+
+
+def _in_order(builder, found, order):
+    """PACKED words of 8, 16 or 32 bits in another order; bytes that say which one comes where."""
+    width = found.type.element.width
+    if width == 32:
+        places = builder.zext(order, _vector(PACKED, ir.IntType(32)))
+        return _moved(builder, "llvm.x86.avx2.permd", found, places)
+    sixteen = _vector(16, ir.IntType(8))
+    if width == 16:  # Two bytes each.
+        twice = builder.mul(builder.zext(order, found.type), ir.Constant(found.type, [0x0202] * PACKED))
+        places = builder.bitcast(builder.add(twice, ir.Constant(found.type, [0x0100] * PACKED)), sixteen)
+        moved = _moved(builder, "llvm.x86.ssse3.pshuf.b.128", builder.bitcast(found, sixteen), places)
+        return builder.bitcast(moved, found.type)
+    whole = ir.Constant(_vector(16, ir.IntType(32)), list(range(16)))
+    filled = (builder.shuffle_vector(each, each, whole) for each in (found, order))
+    moved = _moved(builder, "llvm.x86.ssse3.pshuf.b.128", *filled)
+    return builder.shuffle_vector(moved, moved, ir.Constant(_vector(PACKED, ir.IntType(32)), list(range(PACKED))))
+
+
+def _moved(builder, name, values, places):
+    function_type = ir.FunctionType(values.type, [values.type, places.type])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), [values, places])
 
 
 def _resized(builder, value, number_type):

@@ -18,6 +18,7 @@ from .increment_arguments import ChangeEntries
 from .integer_firing import fire_stored_sums, fire_sums
 from .quads import (
     FourToken,
+    PairToken,
     QuadToken,
     SumsBlock,
     add_four,
@@ -26,6 +27,7 @@ from .quads import (
     empty_sums,
     less_each,
     next_sums,
+    weights_of,
 )
 from .stored_sums import block_of_sums
 from .window_block import empty_block, multiply_add, next_pixel, store_pixel
@@ -45,7 +47,7 @@ def begin_block(token):
 
 @overload(begin_block, jit_options=IN_PLACE)
 def _begin_block(token):
-    if token.instance_class in (QuadToken, FourToken):
+    if token.instance_class in (QuadToken, PairToken, FourToken):
         return lambda token: empty_sums(token)  # noqa: PLW0108 - Numba takes no intrinsic here.
     return lambda token: empty_block(token)  # noqa: PLW0108
 
@@ -101,20 +103,20 @@ def _add_four_at_a_time(block, weights, shift, scale, entries, begin, end):
     entry, last = entries.begins[begin], entries.begins[end]
     while entry + 4 <= last:
         rows = (
-            shift + keys[entry] * scale,
-            shift + keys[entry + 1] * scale,
-            shift + keys[entry + 2] * scale,
-            shift + keys[entry + 3] * scale,
+            weights_of(shift, keys, entry, scale),
+            weights_of(shift, keys, entry + 1, scale),
+            weights_of(shift, keys, entry + 2, scale),
+            weights_of(shift, keys, entry + 3, scale),
         )
         block = add_quad(block, integers, rows, quanta, entry, stride, _ALL)
         entry += 4
     if entry < last:
         # Any weights do for events that are not there.
         rows = (
-            shift + keys[entry] * scale,
-            shift + keys[min(entry + 1, last - 1)] * scale,
-            shift + keys[min(entry + 2, last - 1)] * scale,
-            shift + keys[entry] * scale,
+            weights_of(shift, keys, entry, scale),
+            weights_of(shift, keys, min(entry + 1, last - 1), scale),
+            weights_of(shift, keys, min(entry + 2, last - 1), scale),
+            weights_of(shift, keys, entry, scale),
         )
         block = add_quad(block, integers, rows, quanta, entry, stride, (1 << (8 * (last - entry))) - 1)
     return block

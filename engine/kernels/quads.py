@@ -7,6 +7,8 @@ the order does not matter.
 
 Bytes are interleaved within 128 bits, which all processors do fast; so the channels of a register are in another order,
 which is put right when a pixel is done (`currents_of_sums`).
+
+Where processors have no such instruction, but AVX2, weights are numbers of 16 bits, of two events each (pairs.py).
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
 
-from .vectors import _data, _load_vector, _offset, _pairs_joined, _splat, _vector
+from .pairs import adding_two_pairs
+from .vectors import _data, _load_vector, _offset, _pairs_joined, _splat, _unpacked, _vector
 from .window_block import WindowBlock, accumulators
 
 LANES = 16
@@ -84,6 +87,16 @@ class QuadToken(NamedTuple):
     row: tuple[int, ...]
 
 
+class PairToken(NamedTuple):
+    """As `QuadToken`, of weights of 16 bits; see pairs.py."""
+
+    steps: tuple[int, ...]
+    window: tuple[int, ...]
+    vectors: tuple[int, ...]
+    lanes: tuple[int, ...]
+    row: tuple[int, ...]
+
+
 class FourToken(NamedTuple):
     """As `QuadToken`, of four channels side by side."""
 
@@ -99,6 +112,11 @@ def quad_token(steps: int, window: int, block_width: int) -> QuadToken:
     return QuadToken(*accumulators(steps, window, block_width))
 
 
+def pair_token(steps: int, window: int, block_width: int) -> PairToken:
+    """The same of weights of 16 bits."""
+    return PairToken(*accumulators(steps, window, block_width, LANES))
+
+
 def four_token(steps: int, window: int, block_width: int) -> FourToken:
     """The same for `add_four`."""
     return FourToken(*accumulators(steps, window, block_width))
@@ -107,7 +125,7 @@ def four_token(steps: int, window: int, block_width: int) -> FourToken:
 def _sums_of(token):
     steps, window, vectors, lanes, row = (part.count for part in token)
     assert lanes == LANES
-    return SumsBlock(steps, window, vectors, row, token.instance_class is FourToken)
+    return SumsBlock(steps, window, vectors, row, token.instance_class is not QuadToken)
 
 
 @intrinsic
@@ -139,6 +157,20 @@ def next_sums(typing_context, block):
 
 
 @intrinsic
+def weights_of(typing_context, shift, keys, entry, scale):
+    """The place shift + keys[entry] * scale; the entry is none of those that Numba would count from the end."""
+
+    def generate(context, builder, signature, arguments):
+        shift, keys, entry, scale = arguments
+        keys = _data(context, builder, signature.args[1], keys)
+        key = builder.sext(builder.load(builder.gep(keys, [entry], inbounds=True)), scale.type)
+        return builder.add(shift, builder.mul(key, scale))
+
+    number = types.intp
+    return number(number, keys, number, number), generate
+
+
+@intrinsic
 def add_quad(typing_context, block, weights, rows, levels, entry, stride, present):
     """Block + the products of four events' levels and weights, for each of its numbers.
 
@@ -147,6 +179,10 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
     levels : uint8; step t of event e is at entry + t * stride + e; or int8, where weights are uint8, too large by 128
     present : bits of the events that there are, a byte for each; the levels of others are not looked at
     """
+    number = types.intp
+    signature = block(block, weights, rows, levels, number, number, number)
+    if weights.dtype.bitwidth > 8:
+        return signature, adding_two_pairs(block)
 
     def generate(context, builder, signature, arguments):
         sums, weights, rows, levels, entry, stride, present = arguments
@@ -172,8 +208,7 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
                         result = builder.insert_value(result, sum_, position)
         return result
 
-    number = types.intp
-    return block(block, weights, rows, levels, number, number, number), generate
+    return signature, generate
 
 
 @intrinsic
@@ -249,18 +284,6 @@ def _interleaved(builder, weights, places, offset, together):
     while len(quarters) > together:
         quarters = _pairs_joined(builder, quarters)
     return quarters
-
-
-def _unpacked(builder, first, second, half):
-    """Numbers of two vectors in turn, those of the lower or upper half of each 128 bits."""
-    count, each = first.type.count, 128 // first.type.element.width
-    chosen = [
-        source * count + lane + half * each // 2 + place
-        for lane in range(0, count, each)
-        for place in range(each // 2)
-        for source in range(2)
-    ]
-    return builder.shuffle_vector(first, second, ir.Constant(_vector(count, _NUMBER), chosen))
 
 
 def lanes_of_channels(vectors: int) -> NDArray[np.intp]:

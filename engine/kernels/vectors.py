@@ -56,6 +56,18 @@ def _pairs_joined(builder, vectors):
     return [builder.shuffle_vector(*pair, both) for pair in zip(vectors[::2], vectors[1::2], strict=True)]
 
 
+def _unpacked(builder, first, second, half):
+    """Numbers of two vectors in turn, those of the lower or upper half of each 128 bits."""
+    count, each = first.type.count, 128 // first.type.element.width
+    chosen = [
+        source * count + lane + half * each // 2 + place
+        for lane in range(0, count, each)
+        for place in range(each // 2)
+        for source in range(2)
+    ]
+    return builder.shuffle_vector(first, second, ir.Constant(_vector(count, ir.IntType(32)), chosen))
+
+
 def _backwards(builder, levels, shift):
     """Levels read backwards, bit by bit, and shifted to the right."""
     function_type = ir.FunctionType(levels.type, [levels.type])

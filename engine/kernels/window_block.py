@@ -54,9 +54,16 @@ def window_token(steps: int, window: int, vectors: int, lanes: int, row: int) ->
     return Token(*((0,) * count for count in (steps, window, vectors, lanes, row)))
 
 
-def accumulators(steps: int, window: int, block_width: int) -> Token:
-    """The token of a block for so many steps at once: as many accumulators as registers can hold."""
-    lanes, most = host_lanes(), host_accumulators() // steps
+def accumulators(steps: int, window: int, block_width: int, lanes: int | None = None) -> Token:
+    """The token of a block for so many steps at once: as many accumulators as registers can hold.
+
+    Vectors have `lanes`, by default those of a register; of more, several registers hold one.
+    """
+    most = host_accumulators() // steps
+    if lanes is None:
+        lanes = host_lanes()
+    else:
+        most //= lanes // host_lanes()
     window = 1 if window > most else window
     row = vectors = block_width // lanes
     while vectors > 1 and (row % vectors or window * vectors > most):

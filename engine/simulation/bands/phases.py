@@ -92,7 +92,8 @@ class LayerBands:
         # Those of neurons that leak all count as updated, whatever is left out.
         self._counts_updates = leaves_out and layer.neurons is not None and layer.event_driven
         if layer.neurons is not None and self.events is None:
-            each = 0 if compress_token(self._padded, self._channels, self.steps) is None else mask_bytes(self._channels)
+            token = compress_token(self._padded, self._channels, self.steps)
+            each = mask_bytes(self._channels) if isinstance(token, tuple) else 0
             self._start = np.empty((height, self._width + 1), np.int64)
             self._masks = np.empty((height, self._width, each), np.uint8)
             self._fired: list[Any] = [None] * len(self.bands.rows)

@@ -14,7 +14,7 @@ from ...kernels.decode_quanta import decode_quanta
 from ...kernels.picture_rows import gather_picture
 from ...kernels.pooling import fire_currents
 from ...kernels.processor import host_lanes
-from ...kernels.quads import LANES
+from ...kernels.quads import LANES, QuadToken
 from ...kernels.window_block import window_token
 from ...memory import aligned_empty
 from ..memory.worker_memory import Phase, Scratch, WorkerMemory
@@ -130,7 +130,8 @@ class EventIntegers(EventCurrents):
         token, sources = quads.token(self.steps), plane_sources(self.inputs, quads.terms.quanta)
         entries = scratch.quanta_entries(width, most_inputs(bands), self.most_entries(bands), self.steps)
         connections = quads.plan.tables, ScaledIntegers(quads.weights, quads.terms.scale)
-        target = target.in_units(self.layer, self.steps, len(token.vectors) * LANES, interleaved=True)
+        interleaved = isinstance(token, QuadToken)
+        target = target.in_units(self.layer, self.steps, len(token.vectors) * LANES, interleaved)
         return [
             Phase(decode_quanta, (bands, sources, entries, token.steps, channels)),
             Phase(gathering(quads.plan, token, target.touched), (bands, token, connections, entries, 0, *target)),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...binding import Layer
 from ...events import EventQueue, channel_type, level_type, mask_bytes
-from ...kernels.entries import host_compresses, lanes_token
+from ...kernels.entries import host_compresses, host_packs, lanes_token, orders_of_lanes
 from ...kernels.processor import host_lanes
 from ...memory import CACHE_LINE, worked_out_once
 
@@ -32,11 +32,11 @@ _COMPRESSES, VECTOR_BYTES = host_compresses(), 64
 
 
 @worked_out_once()
-def compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | None:
+def compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | NDArray[np.uint8] | None:
     """What tells `compact_rows` how many words to pack at once; None where it has to go one by one."""
-    if not _COMPRESSES:
-        return None
     widest = max(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))
+    if not _COMPRESSES:
+        return orders_of_lanes() if host_packs() and widest <= 4 else None
     lanes = VECTOR_BYTES // widest
     return lanes_token(lanes if padded % lanes == 0 else host_lanes())
 
