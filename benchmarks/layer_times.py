@@ -36,7 +36,15 @@ from spikeunet.engine.simulation import picture_run
 from spikeunet.engine.simulation.bands.bound_program import BoundGroup, BoundProgram
 from spikeunet.engine.simulation.picture_run import PictureRun
 
-CURRENTS = ("gather_band", "gather_in_step", "gather_picture", "dot_band", "pool_planes", "pool_events")
+CURRENTS = (
+    "gather_band",
+    "gather_in_step",
+    "gather_picture",
+    "gather_picture_blocks",
+    "dot_band",
+    "pool_planes",
+    "pool_events",
+)
 COUNTING = ("count_uneven_sources", "count_zeros_of_planes", "count_zeros_of_sources")
 COUNTING_IN_PYTHON = ((PictureRun, "_add_inputs"), (BoundGroup, "counted"), (RunCounts, "add_compiled"))
 LEVELS = "of finish_band: count_levels"

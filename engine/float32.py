@@ -41,7 +41,8 @@ def without_subnormals(array: NDArray[Real]) -> NDArray[Real]:
 
 def _has_subnormals(array: NDArray[Real]) -> bool:
     tiny = np.count_nonzero(np.abs(array) < SMALLEST)
-    return bool(tiny > array.size - np.count_nonzero(array))  # The others are zeros.
+    # Nearly all pictures that are noisy have none; what is tiny may be a zero.
+    return bool(tiny) and bool(tiny > array.size - np.count_nonzero(array))
 
 
 def _parts(array: NDArray[Real]) -> Iterator[NDArray[Real]]:

@@ -49,6 +49,13 @@ class GatherPlan:
         alone = bool((phases["end_run"] - phases["first_run"] == 1).all())
         return alone and self.tables.geometry.divisor == 1 and self.window > 1
 
+    @property
+    def slides(self) -> bool:
+        """Whether all outputs read by the same taps, which are neighbouring rows."""
+        geometry, phases = self.tables.geometry, self.tables.phases
+        alone = len(phases) == 1 and phases["end_run"][0] - phases["first_run"][0] == 1
+        return alone and (geometry.output_step_y, geometry.output_step_x, geometry.divisor) == (1, 1, 1)
+
 
 def _joined(columns: Axis) -> Axis:
     """The phases of a transposed convolution in one, where its taps are neighbours; other axes as they are."""

@@ -71,6 +71,14 @@ def accumulators(steps: int, window: int, block_width: int, lanes: int | None = 
     return window_token(steps, window, vectors, lanes, vectors if window == 1 else row)
 
 
+def pixels_token(block_width: int) -> Token:
+    """The token of a block for one step of neighbouring pixels that read the same weights, four of them or fewer."""
+    lanes = host_lanes()
+    row = block_width // lanes
+    vectors = next(count for count in (4, 3, 2, 1) if row % count == 0)
+    return window_token(1, max(min(host_accumulators() // vectors, 4), 1), vectors, lanes, vectors)
+
+
 class WindowBlock(types.Type):
     """Numba type of a block of accumulators."""
 
@@ -181,6 +189,32 @@ def multiply_add(typing_context, block, weights, shift, keys, scale, values, ent
         return result
 
     return block(block, weights, types.intp, keys, types.intp, values, types.intp), generate
+
+
+@intrinsic
+def multiply_add_pixels(typing_context, block, weights, place, values, index, stride):
+    """Block + weights[place + channel] * values[index + pixel * stride], fused, for each number of its only step."""
+
+    def generate(context, builder, signature, arguments):
+        result, weights, place, values, index, stride = arguments
+        weights, values = (
+            _data(context, builder, signature.args[k], array) for k, array in ((1, weights), (3, values))
+        )
+        fused, factors = _fused_multiply_add(builder, block.lanes), []
+        for _ in range(block.window):
+            scalar = builder.load(builder.gep(values, [index], inbounds=True))
+            factors.append(_splat(builder, scalar, block.lanes))
+            index = builder.add(index, stride)
+        for vector in range(block.vectors):
+            row = _load_vector(builder, weights, _offset(builder, place, vector * block.lanes), block.lanes)
+            for pixel, factor in enumerate(factors):
+                position = block.position(pixel, 0, vector)
+                sum_ = builder.call(fused, [factor, row, builder.extract_value(result, position)])
+                result = builder.insert_value(result, sum_, position)
+        return result
+
+    number = types.intp
+    return block(block, weights, number, values, number, number), generate
 
 
 @intrinsic

@@ -11,11 +11,12 @@ from ...binding.gather_layer import GatherLayer
 from ...kernels.arguments import BandTable, Constant, Entries, PictureTaps, ScaledIntegers
 from ...kernels.decode import decode_analog_rows, decode_nothing, decode_rows
 from ...kernels.decode_quanta import decode_quanta
+from ...kernels.picture_blocks import gather_picture_blocks
 from ...kernels.picture_rows import gather_picture
 from ...kernels.pooling import fire_currents
 from ...kernels.processor import host_lanes
 from ...kernels.quads import LANES, QuadToken
-from ...kernels.window_block import window_token
+from ...kernels.window_block import pixels_token, window_token
 from ...memory import aligned_empty
 from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .part import Part, Target, gathering, most_inputs
@@ -98,6 +99,12 @@ class EventCurrents(Part):
         if target.neurons is None and self._in_few_channels and picture.flags.c_contiguous:
             taps = self._picture_taps(scratch)
             return [Phase(gather_picture, (bands, picture, taps, self.layer.bias, line, target.array))]
+        whole = picture.flags.c_contiguous and picture.shape[2] == self.layer.incoming[0] and self.inputs.reads_in_order
+        if whole and self.layer.plan.slides and target.touched.line == 0:
+            plan, block_width = self.layer.plan, self.layer.block_width
+            tokens = pixels_token(block_width), pixels_token(block_width)._replace(window=(0,))
+            connections = plan.tables, self.layer.weights
+            return [Phase(gather_picture_blocks, (bands, tokens, connections, picture, line, *target))]
         width, rows = self.layer.incoming[2], most_inputs(bands)
         entries = scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1)
         decode = Phase(decode_analog_rows, (bands, picture, offsets, entries, self.layer.incoming[0]))
@@ -108,8 +115,7 @@ class EventCurrents(Part):
         """Whether vectors of output channels would be nearly empty, and rows of pixels are not."""
         rows, columns = self.layer.plan.rows, self.layer.plan.columns
         slides = all((axis.output_step, axis.divisor, len(axis.phases)) == (1, 1, 1) for axis in (rows, columns))
-        once = self.inputs.picture_offsets == [0]
-        return slides and once and 4 * self.layer.outgoing[0] <= host_lanes()
+        return slides and self.inputs.reads_in_order and 4 * self.layer.outgoing[0] <= host_lanes()
 
     def _picture_taps(self, scratch: Scratch) -> PictureTaps:
         layer, (rows, columns) = self.layer, (self.layer.plan.rows, self.layer.plan.columns)
