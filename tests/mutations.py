@@ -100,8 +100,8 @@ MUTATIONS = [
     Mutation(
         "lost event at the edge of a block of channels",
         "kernels/compact.py",
-        "                        )  # fmt: skip",
-        "                        )  # fmt: skip\n"
+        "rows.channels, channels, levels, place, masks, mask)",
+        "rows.channels, channels, levels, place, masks, mask)\n"
         "                place -= rows.channels % 8 == 0 and place > start[row, x]",
     ),
     Mutation(
