@@ -13,8 +13,6 @@ Where processors have no such instruction, but AVX2, weights are numbers of 16 b
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -24,7 +22,7 @@ from numpy.typing import NDArray
 
 from .pairs import adding_two_pairs
 from .vectors import _data, _load_vector, _offset, _pairs_joined, _splat, _unpacked, _vector
-from .window_block import WindowBlock, accumulators
+from .window_block import Token, WindowBlock, accumulators
 
 LANES = 16
 """Output channels of a vector."""
@@ -77,34 +75,16 @@ class _SumsBlockModel(models.PrimitiveModel):
         super().__init__(manager, block, ir.ArrayType(_vector(LANES, _NUMBER), block.position(block.window, 0, 0)))
 
 
-class QuadToken(NamedTuple):
-    """As `Token`, of sums."""
-
-    steps: tuple[int, ...]
-    window: tuple[int, ...]
-    vectors: tuple[int, ...]
-    lanes: tuple[int, ...]
-    row: tuple[int, ...]
+class QuadToken(Token):
+    """A token of sums."""
 
 
-class PairToken(NamedTuple):
-    """As `QuadToken`, of weights of 16 bits; see pairs.py."""
-
-    steps: tuple[int, ...]
-    window: tuple[int, ...]
-    vectors: tuple[int, ...]
-    lanes: tuple[int, ...]
-    row: tuple[int, ...]
+class PairToken(Token):
+    """A token of sums whose weights have 16 bits, see pairs.py."""
 
 
-class FourToken(NamedTuple):
-    """As `QuadToken`, of four channels side by side."""
-
-    steps: tuple[int, ...]
-    window: tuple[int, ...]
-    vectors: tuple[int, ...]
-    lanes: tuple[int, ...]
-    row: tuple[int, ...]
+class FourToken(Token):
+    """A token of sums of four channels side by side."""
 
 
 def quad_token(steps: int, window: int, block_width: int) -> QuadToken:
@@ -174,7 +154,7 @@ def weights_of(typing_context, shift, keys, entry, scale):
 def add_quad(typing_context, block, weights, rows, levels, entry, stride, present):
     """Block + the products of four events' levels and weights, for each of its numbers.
 
-    weights : int8; those of event e are at rows[e] + pixel * row + channel
+    weights : int8, or int16 as `for_pairs` leaves them; those of event e are at rows[e] + pixel * row + channel
     rows : four places
     levels : uint8; step t of event e is at entry + t * stride + e; or int8, where weights are uint8, too large by 128
     present : bits of the events that there are, a byte for each; the levels of others are not looked at

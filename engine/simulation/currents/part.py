@@ -16,7 +16,6 @@ from ...events import EventQueue
 from ...kernels.arguments import BandTable, Constant, IntegerLadder, LadderNeurons
 from ...kernels.gather import gather_band
 from ...kernels.gather_in_step import gather_in_step
-from ...kernels.quads import FourToken, PairToken, QuadToken
 from ...kernels.tables import Touched, ZeroTables
 from ...kernels.window_block import Token
 from ..memory.layer_state import LayerState
@@ -89,7 +88,7 @@ class Target(NamedTuple):
         return self._replace(neurons=ladder.held(width, interleaved))
 
 
-def gathering(plan: GatherPlan, token: Token | QuadToken | PairToken | FourToken, touched: Touched) -> Any:
+def gathering(plan: GatherPlan, token: Token, touched: Touched) -> Any:
     """The kernel that gathers by a plan with so many pixels in a window; they give the same numbers."""
     return gather_in_step if plan.is_in_step and len(token.window) > 1 and touched.line == 0 else gather_band
 
