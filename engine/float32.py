@@ -41,8 +41,7 @@ def without_subnormals(array: NDArray[Real]) -> NDArray[Real]:
 
 def _has_subnormals(array: NDArray[Real]) -> bool:
     tiny = np.count_nonzero(np.abs(array) < SMALLEST)
-    # Nearly all pictures that are noisy have none; what is tiny may be a zero.
-    return bool(tiny) and bool(tiny > array.size - np.count_nonzero(array))
+    return bool(tiny and tiny > array.size - np.count_nonzero(array))  # The others are zeros.
 
 
 def _parts(array: NDArray[Real]) -> Iterator[NDArray[Real]]:

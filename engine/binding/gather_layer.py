@@ -144,9 +144,7 @@ class GatherLayer(Layer):
             return None
         plan = self._plan(quad_block_width(self.padded_channels))
         key = ("quads", plan.block_width)
-        return QuadLayer(
-            terms, plan, self._packed(key, lambda: pack_quads(terms.kernel.kernel, plan, self.padded_channels))
-        )
+        return QuadLayer(terms, plan, self._packed(key, lambda: pack_quads(terms.kernel.kernel, plan)))
 
     @lazy_property
     def fours(self) -> FourLayer | None:

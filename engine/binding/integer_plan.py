@@ -23,7 +23,7 @@ from ..kernels.arguments import DotTokens
 from ..kernels.dot import CHUNK_LEVELS, GROUP, LANES, dot_token
 from ..kernels.pairs import for_pairs, host_pairs
 from ..kernels.planes import PLANE_GAP
-from ..kernels.quads import FourToken, PairToken, QuadToken, four_token, pair_token, quad_token
+from ..kernels.quads import FourToken, PairToken, QuadToken, sums_token
 from ..kernels.tables import DOT_PHASE, SEGMENT, DotGeometry, DotTables, PlaneLayout
 from ..kernels.window_block import window_token
 from ..layers.taps import Axis, WeightedTaps
@@ -308,8 +308,8 @@ class QuadLayer:
 
     def token(self, steps: int) -> QuadToken | PairToken:
         """Shape of what is kept in registers, for this many steps at once."""
-        token = quad_token if self.weights.dtype == np.int8 else pair_token
-        return token(steps, self.plan.window, self.plan.block_width)
+        kind: type[QuadToken | PairToken] = QuadToken if self.weights.dtype == np.int8 else PairToken
+        return sums_token(kind, steps, self.plan.window, self.plan.block_width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,15 +322,12 @@ class FourLayer:
 
     def token(self, steps: int) -> FourToken:
         """Shape of what is kept in registers, for this many steps at once."""
-        return four_token(steps, self.plan.window, self.plan.block_width)
+        return sums_token(FourToken, steps, self.plan.window, self.plan.block_width)
 
 
-def pack_quads(kernel: NDArray[np.int8], plan: GatherPlan, padded: int) -> NDArray[np.int8] | NDArray[np.int16]:
-    """What `QuadLayer` has as weights, of so many output channels, filled up."""
-    if not host_pairs():
-        return pack_weights(kernel, plan)
-    filled = np.pad(kernel, (*[(0, 0)] * 3, (0, padded - kernel.shape[3])))
-    return pack_weights(for_pairs(filled), plan)
+def pack_quads(kernel: NDArray[np.int8], plan: GatherPlan) -> NDArray[np.int8] | NDArray[np.int16]:
+    """What `QuadLayer` has as weights."""
+    return pack_weights(for_pairs(kernel), plan) if host_pairs() else pack_weights(kernel, plan)
 
 
 def pack_fours(kernel: NDArray[np.int8], plan: GatherPlan, padded: int) -> NDArray[np.int32]:

@@ -45,16 +45,19 @@ class GatherPlan:
     @property
     def is_in_step(self) -> bool:
         """Whether a row of outputs is walked in step with one row of inputs, or with neighbouring ones at once."""
+        return self.reads_neighbours and self.tables.geometry.divisor == 1 and self.window > 1
+
+    @property
+    def reads_neighbours(self) -> bool:
+        """Whether the rows that an output reads are neighbours."""
         phases = self.tables.phases
-        alone = bool((phases["end_run"] - phases["first_run"] == 1).all())
-        return alone and self.tables.geometry.divisor == 1 and self.window > 1
+        return bool((phases["end_run"] - phases["first_run"] == 1).all())
 
     @property
     def slides(self) -> bool:
-        """Whether all outputs read by the same taps, which are neighbouring rows."""
-        geometry, phases = self.tables.geometry, self.tables.phases
-        alone = len(phases) == 1 and phases["end_run"][0] - phases["first_run"][0] == 1
-        return alone and (geometry.output_step_y, geometry.output_step_x, geometry.divisor) == (1, 1, 1)
+        """Whether all outputs read by the same taps."""
+        axes = self.rows, self.columns
+        return all((axis.output_step, axis.divisor, len(axis.phases)) == (1, 1, 1) for axis in axes)
 
 
 def _joined(columns: Axis) -> Axis:

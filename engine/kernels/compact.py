@@ -46,7 +46,7 @@ def _append_vectors(token, words, base, count, channels, levels, place, masks, m
 
 
 @numba.njit(inline="always")
-def _skip(token, start, row, first, end, place, masks, mask_bytes):
+def _skip(start, row, first, end, place, masks, mask_bytes):
     """Note that the pixels first ... end - 1 of a row are silent."""
     start[row, first:end] = place
     if masks.size > 0:
@@ -78,11 +78,11 @@ def compact_rows(token, words, rows, place, start, channels, levels, masks, touc
         for span in range(touched.spans[spans]):
             first, end = touched.spans[spans + 1 + 2 * span], touched.spans[spans + 2 + 2 * span]
             if silent < first:
-                _skip(token, start, row, silent, first, place, masks, mask_bytes)
+                _skip(start, row, silent, first, place, masks, mask_bytes)
             for x in range(first, end):
                 start[row, x] = place
                 base, mask = (row * width + x) * rows.padded, (row * width + x) * mask_bytes
                 place = append_pixel(token, words, base, rows.channels, channels, levels, place, masks, mask)
             silent = end
-        _skip(token, start, row, silent, width, place, masks, mask_bytes)
+        _skip(start, row, silent, width, place, masks, mask_bytes)
         start[row, width] = place

@@ -33,7 +33,7 @@ from .gathered import add_column, begin_block, enter_pixel, put_out
 def gather_band(band, bands, token, connections, entries, line, constant, neurons, target, touched):
     """Spikes, or without neurons the currents, of a band.
 
-    token : `window_token`, or for integers `quad_token`
+    token : `window_token`, or for integers `sums_token`
     connections : GatherTables, and weights: float32, or for integers ScaledIntegers; flat: phase, block of output
         channels, kernel row, input channel, kernel column (last one first), channel in block
     entries : Entries of what the band reads, or for integers QuantaEntries

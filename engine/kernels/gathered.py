@@ -17,9 +17,6 @@ from .four_arguments import FourEntries
 from .increment_arguments import ChangeEntries
 from .integer_firing import fire_stored_sums, fire_sums
 from .quads import (
-    FourToken,
-    PairToken,
-    QuadToken,
     SumsBlock,
     add_four,
     add_quad,
@@ -30,7 +27,7 @@ from .quads import (
     weights_of,
 )
 from .stored_sums import block_of_sums
-from .window_block import empty_block, multiply_add, next_pixel, store_pixel
+from .window_block import Token, empty_block, multiply_add, next_pixel, store_pixel
 
 __all__ = ["add_column", "add_events", "begin_block", "enter_pixel", "finished_pixel", "put_out"]
 
@@ -42,14 +39,14 @@ _ALL = 0xFFFFFFFF
 
 
 def begin_block(token):
-    """Block of zeros, of a `window_token` or a `quad_token`."""
+    """Block of zeros, of a `window_token` or a `sums_token`."""
 
 
 @overload(begin_block, jit_options=IN_PLACE)
 def _begin_block(token):
-    if token.instance_class in (QuadToken, PairToken, FourToken):
-        return lambda token: empty_sums(token)  # noqa: PLW0108 - Numba takes no intrinsic here.
-    return lambda token: empty_block(token)  # noqa: PLW0108
+    if token.instance_class is Token:
+        return lambda token: empty_block(token)  # noqa: PLW0108 - Numba takes no intrinsic here.
+    return lambda token: empty_sums(token)  # noqa: PLW0108
 
 
 def enter_pixel(block, constant, index):

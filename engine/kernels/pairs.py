@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numpy.typing import NDArray
 
 from .processor import host_features, host_lanes
-from .vectors import _data, _load_vector, _offset, _pairs_joined, _splat, _unpacked, _vector
+from .vectors import _load_vector, _offset, _pairs_joined, _splat, _unpacked, _vector
 
 LANES = 16
 """Output channels of a vector, which two registers hold."""
@@ -29,39 +29,32 @@ def host_pairs() -> bool:
 
 
 def for_pairs(weights: NDArray[np.int8]) -> NDArray[np.int16]:
-    """(..., channels), whole vectors, as they lie in memory: of 16, the second four change places with the third."""
-    quarters = weights.reshape(*weights.shape[:-1], -1, 4, LANES // 4)
-    return quarters[..., [0, 2, 1, 3], :].reshape(weights.shape).astype(np.int16)
+    """(..., channels), filled up to whole vectors, as they lie in memory: of 16, the second four follow the third."""
+    filled = np.pad(weights, (*[(0, 0)] * (weights.ndim - 1), (0, -weights.shape[-1] % LANES)))
+    quarters = filled.reshape(*weights.shape[:-1], -1, 4, LANES // 4)
+    return quarters[..., [0, 2, 1, 3], :].reshape(filled.shape).astype(np.int16)
 
 
-def adding_two_pairs(block):
-    """What emits `add_quad` for weights of 16 bits, int16, as `for_pairs` leaves them."""
+def add_two_pairs(builder, block, sums, weights, places, numbers):
+    """What `add_quad` returns for weights of 16 bits, int16, as `for_pairs` leaves them.
 
-    def generate(context, builder, signature, arguments):
-        result, weights, rows, levels, entry, stride, present = arguments
-        weights = _data(context, builder, signature.args[1], weights)
-        levels = _data(context, builder, signature.args[3], levels)
-        places = [builder.extract_value(rows, event) for event in range(4)]
-        kept, of_steps = builder.trunc(present, _NUMBER), []
-        for _ in range(block.steps):
-            pointer = builder.bitcast(builder.gep(levels, [entry], inbounds=True), _NUMBER.as_pointer())
-            of_steps.append(_pairs_of_levels(builder, builder.and_(builder.load(pointer, align=1), kept)))
-            entry = builder.add(entry, stride)
-        # One pair after the other: both at once would take more registers than there are.
-        for pair, of_pair in enumerate(zip(*of_steps, strict=True)):
-            for pixel, vector in itertools.product(range(block.window), range(block.vectors)):
-                shift = (pixel * block.row + vector) * LANES
-                both = [
-                    _load_vector(builder, weights, _offset(builder, place, shift), LANES, _SHORT)
-                    for place in places[2 * pair : 2 * pair + 2]
-                ]
-                for step, sums in enumerate(_products_of_pair(builder, both, of_pair)):
-                    position = block.position(pixel, step, vector)
-                    added = builder.add(builder.extract_value(result, position), sums)
-                    result = builder.insert_value(result, added, position)
-        return result
-
-    return generate
+    places : of the four events' weights
+    numbers : for each step the levels of all four, unsigned bytes of a number
+    """
+    of_steps = [_pairs_of_levels(builder, levels) for levels in numbers]
+    # One pair after the other: both at once would take more registers than there are.
+    for pair, of_pair in enumerate(zip(*of_steps, strict=True)):
+        for pixel, vector in itertools.product(range(block.window), range(block.vectors)):
+            shift = (pixel * block.row + vector) * LANES
+            both = [
+                _load_vector(builder, weights, _offset(builder, place, shift), LANES, _SHORT)
+                for place in places[2 * pair : 2 * pair + 2]
+            ]
+            for step, products in enumerate(_products_of_pair(builder, both, of_pair)):
+                position = block.position(pixel, step, vector)
+                added = builder.add(builder.extract_value(sums, position), products)
+                sums = builder.insert_value(sums, added, position)
+    return sums
 
 
 def _pairs_of_levels(builder, levels):

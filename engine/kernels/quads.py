@@ -13,6 +13,8 @@ Where processors have no such instruction, but AVX2, weights are numbers of 16 b
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -20,8 +22,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
 
-from .pairs import adding_two_pairs
-from .vectors import _data, _load_vector, _offset, _pairs_joined, _splat, _unpacked, _vector
+from .pairs import add_two_pairs
+from .vectors import _data, _load_vector, _offset, _pairs_joined, _splat, _unpacked, _vector, _weights_of
 from .window_block import Token, WindowBlock, accumulators
 
 LANES = 16
@@ -87,19 +89,12 @@ class FourToken(Token):
     """A token of sums of four channels side by side."""
 
 
-def quad_token(steps: int, window: int, block_width: int) -> QuadToken:
+SumsToken = TypeVar("SumsToken", bound=Token)
+
+
+def sums_token(kind: type[SumsToken], steps: int, window: int, block_width: int) -> SumsToken:
     """The token of a block for so many steps at once: as many accumulators as registers can hold."""
-    return QuadToken(*accumulators(steps, window, block_width))
-
-
-def pair_token(steps: int, window: int, block_width: int) -> PairToken:
-    """The same of weights of 16 bits."""
-    return PairToken(*accumulators(steps, window, block_width, LANES))
-
-
-def four_token(steps: int, window: int, block_width: int) -> FourToken:
-    """The same for `add_four`."""
-    return FourToken(*accumulators(steps, window, block_width))
+    return kind(*accumulators(steps, window, block_width, LANES))
 
 
 def _sums_of(token):
@@ -110,7 +105,7 @@ def _sums_of(token):
 
 @intrinsic
 def empty_sums(typing_context, token):
-    """Block of zeros, of a `quad_token`."""
+    """Block of zeros, of a `sums_token`."""
     block = _sums_of(token)
 
     def generate(context, builder, signature, arguments):
@@ -142,9 +137,7 @@ def weights_of(typing_context, shift, keys, entry, scale):
 
     def generate(context, builder, signature, arguments):
         shift, keys, entry, scale = arguments
-        keys = _data(context, builder, signature.args[1], keys)
-        key = builder.sext(builder.load(builder.gep(keys, [entry], inbounds=True)), scale.type)
-        return builder.add(shift, builder.mul(key, scale))
+        return _weights_of(builder, shift, _data(context, builder, signature.args[1], keys), entry, scale)
 
     number = types.intp
     return number(number, keys, number, number), generate
@@ -159,23 +152,21 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
     levels : uint8; step t of event e is at entry + t * stride + e; or int8, where weights are uint8, too large by 128
     present : bits of the events that there are, a byte for each; the levels of others are not looked at
     """
-    number = types.intp
-    signature = block(block, weights, rows, levels, number, number, number)
-    if weights.dtype.bitwidth > 8:
-        return signature, adding_two_pairs(block)
 
     def generate(context, builder, signature, arguments):
         sums, weights, rows, levels, entry, stride, present = arguments
-        signed = signature.args[1].dtype.signed
+        kind = signature.args[1].dtype
         weights = _data(context, builder, signature.args[1], weights)
         levels = _data(context, builder, signature.args[3], levels)
         places = [builder.extract_value(rows, event) for event in range(4)]
-        kept = builder.trunc(present, _NUMBER)
-        factors = []
+        kept, numbers = builder.trunc(present, _NUMBER), []
         for _ in range(block.steps):
             pointer = builder.bitcast(builder.gep(levels, [entry], inbounds=True), _NUMBER.as_pointer())
-            factors.append(_splat(builder, builder.and_(builder.load(pointer, align=1), kept), LANES))
+            numbers.append(builder.and_(builder.load(pointer, align=1), kept))
             entry = builder.add(entry, stride)
+        if kind.bitwidth > 8:
+            return add_two_pairs(builder, block, sums, weights, places, numbers)
+        factors = [_splat(builder, number, LANES) for number in numbers]
         result = sums
         for pixel in range(block.window):
             for vector, together in block.groups:
@@ -183,12 +174,13 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
                 for number, quads in enumerate(_interleaved(builder, weights, places, offset, together)):
                     for step, factor in enumerate(factors):
                         position = block.position(pixel, step, vector + number)
-                        pair = (factor, quads) if signed else (quads, factor)
+                        pair = (factor, quads) if kind.signed else (quads, factor)
                         sum_ = _add_products(builder, builder.extract_value(result, position), *pair)
                         result = builder.insert_value(result, sum_, position)
         return result
 
-    return signature, generate
+    number = types.intp
+    return block(block, weights, rows, levels, number, number, number), generate
 
 
 @intrinsic
@@ -206,8 +198,7 @@ def add_four(typing_context, block, weights, shift, scale, keys, fours, entry, s
         weights, keys, fours = (
             _data(context, builder, signature.args[k], array) for k, array in ((1, weights), (4, keys), (5, fours))
         )
-        key = builder.sext(builder.load(builder.gep(keys, [entry], inbounds=True)), scale.type)
-        row = builder.add(shift, builder.mul(key, scale))
+        row = _weights_of(builder, shift, keys, entry, scale)
         factors = []
         for _ in range(block.steps):
             factors.append(_splat(builder, builder.load(builder.gep(fours, [entry], inbounds=True)), LANES))

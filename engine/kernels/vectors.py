@@ -42,6 +42,12 @@ def _store_vector(builder, value, data, index):
     builder.store(value, pointer, align=_alignment(value.type.element))
 
 
+def _weights_of(builder, shift, keys, entry, scale):
+    """The place shift + keys[entry] * scale, of an entry's weights."""
+    key = builder.sext(builder.load(builder.gep(keys, [entry], inbounds=True)), scale.type)
+    return builder.add(shift, builder.mul(key, scale))
+
+
 def _splat(builder, value, lanes):
     vector_type = ir.VectorType(value.type, lanes)
     single = builder.insert_element(ir.Constant(vector_type, ir.Undefined), value, ir.IntType(32)(0))

@@ -21,7 +21,7 @@ from numba import types
 from numba.extending import intrinsic, models, register_model
 
 from .processor import host_accumulators, host_lanes
-from .vectors import _data, _fused_multiply_add, _load_vector, _offset, _splat, _store_vector, _vector
+from .vectors import _data, _fused_multiply_add, _load_vector, _offset, _splat, _store_vector, _vector, _weights_of
 
 
 class Token(NamedTuple):
@@ -59,11 +59,8 @@ def accumulators(steps: int, window: int, block_width: int, lanes: int | None = 
 
     Vectors have `lanes`, by default those of a register; of more, several registers hold one.
     """
-    most = host_accumulators() // steps
-    if lanes is None:
-        lanes = host_lanes()
-    else:
-        most //= lanes // host_lanes()
+    lanes = lanes or host_lanes()
+    most = host_accumulators() * host_lanes() // (lanes * steps)
     window = 1 if window > most else window
     row = vectors = block_width // lanes
     while vectors > 1 and (row % vectors or window * vectors > most):
@@ -153,8 +150,7 @@ def multiply_add(typing_context, block, weights, shift, keys, scale, values, ent
         weights = _data(context, builder, signature.args[1], weights)
         keys = _data(context, builder, signature.args[3], keys)
         values = _data(context, builder, signature.args[5], values)
-        key = builder.sext(builder.load(builder.gep(keys, [entry], inbounds=True)), shift.type)
-        weight = builder.add(shift, builder.mul(key, scale))
+        weight = _weights_of(builder, shift, keys, entry, scale)
         value = builder.mul(entry, ir.Constant(entry.type, block.steps))
         fused = _fused_multiply_add(builder, block.lanes)
         rows = list(itertools.product(range(block.window), range(block.vectors)))

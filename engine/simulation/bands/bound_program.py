@@ -82,19 +82,10 @@ class BoundProgram:
         self.places = {steps: memory_places(*given, steps) for steps in sizes}
         self.block = aligned_bytes(max(total for _, total in self.places.values()))
         self._groups: dict[int, BoundGroup] = {}
-        self._measured: tuple[list[int], int] = [], 0
 
     @property
     def nbytes(self) -> int:
         """Bytes of the memory for events, of potentials and of scratch memory."""
-        groups = self._groups.values()
-        bindings = [group.bindings for group in groups]
-        # Where all is compiled, arrays grow only when kernels are bound to them.
-        if self._measured[0] != bindings or not all(all(group.compiled) for group in groups):
-            self._measured = bindings, self._nbytes()
-        return self._measured[1]
-
-    def _nbytes(self) -> int:
         of_states = sum(state.nbytes for state in self.states)
         return self.block.nbytes + of_states + sum(scratch.nbytes for scratch in self.scratches)
 
@@ -122,8 +113,7 @@ class BoundProgram:
 class BoundGroup:
     """All layers of a bound program over a group of 1, 2, 4 or 8 steps.
 
-    Events go to the `queues` of their layers, where they have one. `compiled` says which layers run in compiled calls,
-    to which kernels have been bound so many times (`bindings`).
+    Events go to the `queues` of their layers, where they have one. `compiled` says which layers run in compiled calls.
     """
 
     def __init__(self, bound: BoundProgram, steps: int) -> None:
@@ -162,7 +152,6 @@ class BoundGroup:
             LayerCalls(np.zeros(once, CALL), np.zeros(phases, CALL), np.zeros(shares, np.int64)) for _ in range(threads)
         ]
         self._kept: list[Any] = []
-        self.bindings = 0
         self._bind([index for index, is_compiled in enumerate(self.compiled) if is_compiled])
 
     # --- Preparing ---------------------------------------------------------------------------------------------------
@@ -175,7 +164,6 @@ class BoundGroup:
 
     def _bind(self, indices: list[int], choice: int = 0) -> None:
         """Find the kernels of some layers, of one of their two sets, and write down their arguments."""
-        self.bindings += 1
         layers = {index: self._layer_bands(index, choice) for index in indices}
         self._kept.append(layers)  # with arrays of which kernels know the addresses
         threads = range(self._threads)

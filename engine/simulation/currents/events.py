@@ -96,26 +96,24 @@ class EventCurrents(Part):
     def _gather_picture(self, bands: BandTable, scratch: Scratch, line: int, target: Target) -> list[Phase]:
         """The analog input as events of one step."""
         picture, offsets = self.inputs.picture, np.array(self.inputs.picture_offsets)
-        if target.neurons is None and self._in_few_channels and picture.flags.c_contiguous:
+        if self._slides and target.neurons is None and 4 * self.layer.outgoing[0] <= host_lanes():
             taps = self._picture_taps(scratch)
             return [Phase(gather_picture, (bands, picture, taps, self.layer.bias, line, target.array))]
-        whole = picture.flags.c_contiguous and picture.shape[2] == self.layer.incoming[0] and self.inputs.reads_in_order
-        if whole and self.layer.plan.slides and target.touched.line == 0:
-            plan, block_width = self.layer.plan, self.layer.block_width
-            tokens = pixels_token(block_width), pixels_token(block_width)._replace(window=(0,))
-            connections = plan.tables, self.layer.weights
-            return [Phase(gather_picture_blocks, (bands, tokens, connections, picture, line, *target))]
+        alone = picture.shape[2] == self.layer.incoming[0]
+        if alone and self._slides and self.layer.plan.reads_neighbours and target.touched.line == 0:
+            token = pixels_token(self.layer.block_width)
+            connected = (token, token._replace(window=(0,))), (self.layer.plan.tables, self.layer.weights)
+            return [Phase(gather_picture_blocks, (bands, *connected, picture, line, *target))]
         width, rows = self.layer.incoming[2], most_inputs(bands)
         entries = scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1)
         decode = Phase(decode_analog_rows, (bands, picture, offsets, entries, self.layer.incoming[0]))
         return [decode, self._gathered(bands, 1, entries, line, target)]
 
     @property
-    def _in_few_channels(self) -> bool:
-        """Whether vectors of output channels would be nearly empty, and rows of pixels are not."""
-        rows, columns = self.layer.plan.rows, self.layer.plan.columns
-        slides = all((axis.output_step, axis.divisor, len(axis.phases)) == (1, 1, 1) for axis in (rows, columns))
-        return slides and self.inputs.reads_in_order and 4 * self.layer.outgoing[0] <= host_lanes()
+    def _slides(self) -> bool:
+        """Whether all outputs read the picture as it lies there, by the same taps."""
+        in_order = self.inputs.picture_offsets == [0]
+        return in_order and self.inputs.picture.flags.c_contiguous and self.layer.plan.slides
 
     def _picture_taps(self, scratch: Scratch) -> PictureTaps:
         layer, (rows, columns) = self.layer, (self.layer.plan.rows, self.layer.plan.columns)

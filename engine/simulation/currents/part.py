@@ -58,11 +58,6 @@ class Inputs:
             for source in analog:
                 self.picture[..., source.place] = parts[source.name]
 
-    @property
-    def reads_in_order(self) -> bool:
-        """Whether the picture's channels are those that are read, from the first one on."""
-        return self.picture_offsets == [0]
-
 
 class Target(NamedTuple):
     """Where the current of a band goes, as kernels take it: to the neurons that it charges.
